@@ -1,0 +1,44 @@
+"""The types that flow through Myoscope: images with a place, walls, polar maps, studies and results.
+
+In: arrays with their geometry, unit and meaning. Out: immutable, validated values that every other package
+takes and gives. numpy only; how they are stored is the business of ``myoscope.io``.
+"""
+
+from myoscope.core.errors import GeometryMismatch as GeometryMismatch
+from myoscope.core.errors import HeartNotFound as HeartNotFound
+from myoscope.core.errors import InvalidValue as InvalidValue
+from myoscope.core.errors import MyoscopeError as MyoscopeError
+from myoscope.core.errors import OutputError as OutputError
+from myoscope.core.errors import UnitMismatch as UnitMismatch
+from myoscope.core.errors import UnreadableFile as UnreadableFile
+from myoscope.core.errors import UnsupportedFile as UnsupportedFile
+from myoscope.core.geometry import CardiacFrame as CardiacFrame
+from myoscope.core.geometry import Grid as Grid
+from myoscope.core.geometry import unit_vector as unit_vector
+from myoscope.core.polar_map import N_ANGLES as N_ANGLES
+from myoscope.core.polar_map import N_RINGS as N_RINGS
+from myoscope.core.polar_map import PolarMap as PolarMap
+from myoscope.core.polar_map import Weighting as Weighting
+from myoscope.core.result import HeartResult as HeartResult
+from myoscope.core.result import Quantity as Quantity
+from myoscope.core.result import SeriesResult as SeriesResult
+from myoscope.core.result import StudyResult as StudyResult
+from myoscope.core.segments import SEGMENTS_17 as SEGMENTS_17
+from myoscope.core.segments import SEGMENTS_20 as SEGMENTS_20
+from myoscope.core.segments import VESSEL_SNOMED as VESSEL_SNOMED
+from myoscope.core.segments import VESSELS as VESSELS
+from myoscope.core.segments import Segment as Segment
+from myoscope.core.segments import segment_number as segment_number
+from myoscope.core.segments import segment_table as segment_table
+from myoscope.core.segments import territory_map as territory_map
+from myoscope.core.study import MISSING as MISSING
+from myoscope.core.study import Flag as Flag
+from myoscope.core.study import Series as Series
+from myoscope.core.study import SourceFile as SourceFile
+from myoscope.core.study import Stated as Stated
+from myoscope.core.study import Study as Study
+from myoscope.core.surfaces import Surfaces as Surfaces
+from myoscope.core.volume import EnergyWindow as EnergyWindow
+from myoscope.core.volume import Gating as Gating
+from myoscope.core.volume import Projections as Projections
+from myoscope.core.volume import Volume as Volume
