@@ -83,6 +83,7 @@ class StudyResult:
     flags: tuple[Flag, ...] = ()
     skipped: tuple[str, ...] = ()
     software: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
