@@ -1,0 +1,249 @@
+"""The command line: one line per verb. Everything heavy is imported when its verb runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from myoscope.core import StudyResult
+
+app = typer.Typer(
+    name="myoscope",
+    help="Myocardial perfusion imaging from DICOM to report. For research; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Exit(IntEnum):
+    """What the exit code says."""
+
+    ANALYSED = 0
+    INTERNAL_ERROR = 1
+    BAD_CALL = 2
+    NOTHING_TO_ANALYSE = 3
+    IN_PART = 4
+    INTERRUPTED = 130
+
+
+class Finder(StrEnum):
+    AUTO = "auto"
+    NETWORK = "network"
+    MODEL = "model"
+
+
+class Sampling(StrEnum):
+    SURFACE = "surface"
+    PROFILE = "profile"
+    HYBRID = "hybrid"
+
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output folder if it exists.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from myoscope import __version__
+
+        typer.echo(f"myoscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    del version  # its callback has already answered
+
+
+@app.command()
+def analyze(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders of one patient's study.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; it must not exist yet.")],
+    finder: Annotated[Finder, typer.Option(help="How the left ventricle is found.")] = Finder.AUTO,
+    sampling: Annotated[Sampling, typer.Option(help="How the polar map is sampled.")] = Sampling.SURFACE,
+    resolution_mm: Annotated[
+        float | None, typer.Option(min=1, max=40, help="Reconstructed resolution (FWHM, mm), if known.")
+    ] = None,
+    colours: Annotated[str | None, typer.Option(help="Colour table that the report opens with.")] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Analyse a study: find the heart, sample the polar map, write result.json and report.html.
+
+    Exit codes: 0 analysed; 2 bad call; 3 nothing to analyse; 4 analysed in part (reasons in result.json).
+    """
+    with _errors_in_one_sentence(debug):
+        from myoscope import report
+        from myoscope.analyze import Settings
+        from myoscope.analyze import analyze as run
+
+        table = report.DEFAULT_COLOUR_TABLE if colours is None else colours
+        if table not in report.COLOUR_TABLES:
+            names = ", ".join(sorted(report.COLOUR_TABLES))
+            _leave(f"There is no colour table {table!r}; choose one of: {names}.", Exit.BAD_CALL)
+        settings = Settings(
+            finder=finder.value,
+            sampling=sampling.value,
+            resolution_fwhm_mm=resolution_mm,
+            colour_table=table,
+            overwrite=overwrite,
+        )
+        with _progress(quiet) as progress:
+            result = run(paths, out, settings=settings, progress=progress)
+        _finish(result, out, quiet)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the simulated study and its results.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation: same seed, same study.")] = 1,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate a gated stress and rest study as DICOM, then analyse it."""
+    with _errors_in_one_sentence(debug):
+        from myoscope.analyze import Settings
+        from myoscope.analyze import analyze as run
+        from myoscope.demo import write_demo_study
+
+        with _progress(quiet) as progress:
+            progress("simulating", 0.0)
+            dicom = write_demo_study(out / "dicom", seed=seed, overwrite=overwrite)
+            result = run([dicom], out / "result", settings=Settings(overwrite=overwrite), progress=progress)
+        _finish(result, out / "result", quiet)
+
+
+@app.command()
+def info(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders of one patient's study.")],
+    debug: Debug = False,
+) -> None:
+    """Say what is in the files, without analysing them: series, state, geometry, and what was inferred."""
+    with _errors_in_one_sentence(debug):
+        from myoscope import io
+
+        found = io.read_paths(paths)
+        for series in found.study.series:
+            typer.echo(f"{series.name}: {series.kind}")
+            for fact in ("state", "corrected", "position", "tracer", "camera"):
+                typer.echo(f"  {fact:<10} {getattr(series, fact)}")
+            typer.echo(f"  image      {series.image!r}")
+            for flag in series.flags:
+                typer.echo(f"  {flag.severity:<10} {flag.message}")
+        for sentence in found.skipped:
+            typer.echo(f"left out: {sentence}")
+
+
+@app.command(name="list")
+def list_systems(
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")] = False,
+) -> None:
+    """List the systems that are built in."""
+    from myoscope.systems import SYSTEMS
+
+    if json:
+        from json import dumps
+
+        typer.echo(dumps([{"name": s.name, "does": s.does, "source": s.source} for s in SYSTEMS], indent=2))
+        return
+    for system in SYSTEMS:
+        typer.echo(f"{system.name:<16} {system.does}")
+
+
+def _finish(result: StudyResult, out: Path, quiet: bool) -> None:
+    """Say what was found and leave with the code that fits."""
+    for one in result.series:
+        if one.heart is not None and not quiet:
+            numbers = {q.name: q for q in one.heart.quantities}
+            shown = [f"{name} {numbers[name]}" for name in ("EDV", "ESV", "EF") if numbers[name].value is not None]
+            if not shown:
+                shown = [f"cavity {numbers['cavity volume, ungated']}"]
+            typer.echo(f"{one.series.name}: left ventricle found ({one.heart.finder}), {', '.join(shown)}")
+        for reason in one.not_done:
+            typer.echo(reason, err=True)
+    for sentence in result.skipped:
+        typer.echo(f"Left out: {sentence}", err=True)
+    if not quiet:
+        typer.echo(f"Report: {out / 'report.html'}")
+    if not result.complete:
+        raise typer.Exit(Exit.IN_PART)
+
+
+def _leave(sentence: str, code: Exit) -> None:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _errors_in_one_sentence(debug: bool) -> Iterator[None]:
+    """Turn every error into one sentence on stderr and an exit code; ``--debug`` lets it through."""
+    from myoscope.core.errors import MyoscopeError, OutputError
+
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except KeyboardInterrupt:
+        _leave("Interrupted; nothing was written.", Exit.INTERRUPTED)
+    except MyoscopeError as error:
+        if debug:
+            raise
+        _leave(str(error), Exit.BAD_CALL if isinstance(error, OutputError) else Exit.NOTHING_TO_ANALYSE)
+    except MemoryError:
+        if debug:
+            raise
+        _leave("There is not enough memory for this study; nothing was written.", Exit.INTERNAL_ERROR)
+    except Exception as error:  # the last resort of a command line: a defect of ours, said in one sentence
+        if debug:
+            raise
+        _leave(
+            f"Myoscope met a defect of its own ({type(error).__name__}: {_first_line(error)}); nothing was written. "
+            "Please report it with the output of --debug.",
+            Exit.INTERNAL_ERROR,
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else "no message"
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda step, fraction: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(bar_width=30), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=1.0)
+        yield lambda step, fraction: bar.update(task, description=step, completed=fraction)
+
+
+def main() -> None:
+    """Entry point of the ``myoscope`` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
