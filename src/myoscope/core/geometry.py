@@ -41,7 +41,8 @@ def unit_vector(vector: ArrayLike) -> FloatArray:
     length = float(np.linalg.norm(v))
     if length < 1e-12:
         raise InvalidValue("a direction of length zero points nowhere")
-    result: FloatArray = v / length
+    # Already of length one to rounding: left as it is, so that a stored direction comes back to the last bit.
+    result: FloatArray = v if abs(length - 1) < 1e-15 else v / length
     return result
 
 

@@ -1,0 +1,12 @@
+"""Files to core types and back: DICOM NM, NIfTI, Interfile projections and Myoscope's own archives.
+
+In: paths. Out: ``Study``, ``Volume`` and ``Projections`` in LPS millimetres with their unit, and what had to be
+inferred. The other way: files that read back to the same voxels in the same place and appear whole or not at all.
+"""
+
+from myoscope.io.atomic import atomic_folder as atomic_folder
+from myoscope.io.atomic import atomic_write as atomic_write
+from myoscope.io.nifti import read_nifti as read_nifti
+from myoscope.io.nifti import write_nifti as write_nifti
+from myoscope.io.store import load as load
+from myoscope.io.store import save as save
