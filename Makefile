@@ -20,8 +20,8 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
 
 demo: $(VENV)/.runtime  ## simulate a study, analyse it, say where the report is
-	$(BIN)/myoscope demo --out demo
-	@echo "The report is in $(CURDIR)/demo; open its report.html in a browser."
+	$(BIN)/myoscope demo --out demo --overwrite
+	@echo "Open it in a browser: $(CURDIR)/demo/result/report.html"
 
 test: $(VENV)/.develop  ## run the tests, without the slow ones
 	$(PYTEST) -m "not slow"
