@@ -64,7 +64,7 @@ def analyze(
     """
     settings = settings or Settings()
     tell = progress or (lambda step, fraction: None)
-    io.refuse_existing(out, overwrite=settings.overwrite)
+    io.refuse_existing(out, replace=settings.overwrite)
 
     tell("reading", 0.0)
     with _stopwatch() as reading:

@@ -98,7 +98,7 @@ def atomic_folder(path: Path | str, *, replace: bool) -> Iterator[Path]:
         The destination exists and ``replace`` is false, or is a file; no space, no permission.
     """
     target = Path(path)
-    _refuse_existing(target, replace=replace)
+    refuse_existing(target, replace=replace)
     part = _part_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def atomic_folder(path: Path | str, *, replace: bool) -> Iterator[Path]:
         raise output_error(target, error) from error
     try:
         yield part
-        _refuse_existing(target, replace=replace)  # it may have appeared meanwhile
+        refuse_existing(target, replace=replace)  # it may have appeared meanwhile
         _swap_in(part, target)
     except OSError as error:
         _remove(part)
@@ -118,7 +118,7 @@ def atomic_folder(path: Path | str, *, replace: bool) -> Iterator[Path]:
         raise
 
 
-def _refuse_existing(target: Path, *, replace: bool) -> None:
+def refuse_existing(target: Path, *, replace: bool) -> None:
     try:
         if target.is_symlink() or target.is_file():
             raise OutputError(f"{target} exists and is not a folder; choose another place for the output")
