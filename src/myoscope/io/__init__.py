@@ -7,6 +7,10 @@ inferred. The other way: files that read back to the same voxels in the same pla
 from myoscope.io.atomic import atomic_folder as atomic_folder
 from myoscope.io.atomic import atomic_write as atomic_write
 from myoscope.io.atomic import refuse_existing as refuse_existing
+from myoscope.io.dicom_write import NmDescription as NmDescription
+from myoscope.io.dicom_write import WrittenNm as WrittenNm
+from myoscope.io.dicom_write import write_nm as write_nm
+from myoscope.io.dicom_write import write_nm_projections as write_nm_projections
 from myoscope.io.nifti import read_nifti as read_nifti
 from myoscope.io.nifti import write_nifti as write_nifti
 from myoscope.io.store import load as load
