@@ -1,0 +1,9 @@
+"""From an image to the left ventricle: locate, outline, segment, reorient, sample.
+
+In: a reconstructed ``Volume`` (gated or not, any grid and orientation). Out: a ``LeftVentricle`` (axis, centre and
+wall as readers outline it), the anatomical ``Surfaces``, short-axis volumes and ``PolarMap`` values.
+"""
+
+from myoscope.heart.axis import frame_from_wall as frame_from_wall
+from myoscope.heart.find_model import find_by_model as find_by_model
+from myoscope.heart.left_ventricle import LeftVentricle as LeftVentricle
