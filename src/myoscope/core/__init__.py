@@ -4,6 +4,9 @@ In: arrays with their geometry, unit and meaning. Out: immutable, validated valu
 takes and gives. numpy only; how they are stored is the business of ``myoscope.io``.
 """
 
+from myoscope.core.cohort import Cohort as Cohort
+from myoscope.core.cohort import Column as Column
+from myoscope.core.cohort import Folds as Folds
 from myoscope.core.errors import GeometryMismatch as GeometryMismatch
 from myoscope.core.errors import HeartNotFound as HeartNotFound
 from myoscope.core.errors import InvalidValue as InvalidValue
@@ -12,13 +15,17 @@ from myoscope.core.errors import OutputError as OutputError
 from myoscope.core.errors import UnitMismatch as UnitMismatch
 from myoscope.core.errors import UnreadableFile as UnreadableFile
 from myoscope.core.errors import UnsupportedFile as UnsupportedFile
+from myoscope.core.explanation import Explanation as Explanation
 from myoscope.core.geometry import CardiacFrame as CardiacFrame
 from myoscope.core.geometry import Grid as Grid
 from myoscope.core.geometry import unit_vector as unit_vector
+from myoscope.core.limits import NormalLimits as NormalLimits
 from myoscope.core.polar_map import N_ANGLES as N_ANGLES
 from myoscope.core.polar_map import N_RINGS as N_RINGS
 from myoscope.core.polar_map import PolarMap as PolarMap
 from myoscope.core.polar_map import Weighting as Weighting
+from myoscope.core.prediction import PROBABILITY as PROBABILITY
+from myoscope.core.prediction import Prediction as Prediction
 from myoscope.core.result import HeartResult as HeartResult
 from myoscope.core.result import Quantity as Quantity
 from myoscope.core.result import SeriesResult as SeriesResult

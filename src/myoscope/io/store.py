@@ -50,6 +50,12 @@ STORED_TYPES: dict[str, type] = {
         core.HeartResult,
         core.SeriesResult,
         core.StudyResult,
+        core.NormalLimits,
+        core.Column,
+        core.Cohort,
+        core.Folds,
+        core.Prediction,
+        core.Explanation,
     )
 }
 """What a file may hold, by the name in its header; nothing else is ever constructed from one."""
