@@ -1,6 +1,6 @@
 """Draw the figures of the pages on coordinates and on polar maps, from the program's own tables and frames.
 
-    python docs/figures/conventions.py
+    python docs/make/conventions.py
 
 writes ``docs/images/frames_convention.svg`` and ``docs/images/polar_map_convention.svg``.
 """
@@ -40,9 +40,9 @@ def _frames() -> Any:
 
     frame = CardiacFrame(centre_mm=np.zeros(3), long_axis=np.array([0.58, -0.69, -0.43]))
     figure = plt.figure(figsize=(11, 4.6))
-    space = figure.add_axes((0.0, 0.0, 0.42, 0.92), projection="3d")
+    space = figure.add_axes((0.0, 0.0, 0.42, 0.9), projection="3d")
     _heart_in_patient(space, frame)
-    space.set_title("In the patient (supine, seen from the left front)", fontsize=10)
+    space.set_title("In the patient (supine, seen from the left front)", fontsize=10, pad=16)
     cuts = (
         ("short axis", "closed", ("anterior", "lateral", "inferior", "septal")),
         ("vertical long axis", "open left", ("anterior", "apex", "inferior", "base")),
@@ -70,8 +70,8 @@ def _heart_in_patient(axes: Any, frame: CardiacFrame) -> None:
         axes.quiver(0, 0, 0, *tip, color=colour, arrow_length_ratio=0.12, linewidth=1.6)
         axes.text(*(1.2 * tip), name, color=colour, ha="center", va="center", fontsize=9)
     axes.set(xlim=(-60, 60), ylim=(-60, 60), zlim=(-60, 60))
-    axes.set_box_aspect((1, 1, 1), zoom=1.25)
-    axes.view_init(elev=22, azim=-52)
+    axes.set_box_aspect((1, 1, 1), zoom=1.1)
+    axes.view_init(elev=22, azim=-20)
     axes.set_axis_off()
 
 

@@ -1,0 +1,101 @@
+"""What the command line says about itself, and how it answers a wrong call."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from myoscope import __version__
+from myoscope.cli import app
+
+VERBS = ("analyze", "demo", "info", "list")
+BAD_CALL, NOTHING_TO_ANALYSE = 2, 3
+ROOT = Path(__file__).parents[1]
+
+
+def _call(*words: str | Path) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
+
+
+def _options_of(verb: str) -> set[str]:
+    return set(re.findall(r"(?<!\S)--[a-z][a-z-]+", _call(verb, "--help").stdout)) - {"--help"}
+
+
+def test_help_names_every_verb() -> None:
+    answer = _call("--help")
+    assert answer.exit_code == 0
+    for verb in VERBS:
+        assert re.search(rf"^\s+{verb}\s", answer.stdout, re.MULTILINE), verb
+
+
+def test_help_says_that_this_is_no_medical_device() -> None:
+    assert "not a medical device" in " ".join(_call("--help").stdout.split())
+
+
+def test_version_is_that_of_the_package() -> None:
+    answer = _call("--version")
+    assert (answer.exit_code, answer.stdout.strip()) == (0, f"myoscope {__version__}")
+
+
+def test_help_of_analyze_names_its_exit_codes() -> None:
+    text = _call("analyze", "--help").stdout
+    for code in ("0 analysed", "2 bad call", "3 nothing to analyse", "4 analysed in part"):
+        assert code in " ".join(text.split())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_stands_in_the_documentation(verb: str) -> None:
+    page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
+    assert f"## `myoscope {verb}" in page
+    missing = {option for option in _options_of(verb) if f"`{option}" not in page}
+    assert missing == set()
+
+
+def test_every_documented_option_exists() -> None:
+    page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
+    known = set().union(*(_options_of(verb) for verb in VERBS)) | {"--version", "--help"}
+    assert set(re.findall(r"`(--[a-z-]+)", page)) - known == set()
+
+
+def test_list_gives_the_same_systems_as_text_and_as_json() -> None:
+    listed = json.loads(_call("list", "--json").stdout)
+    assert {"name", "does", "source"} <= set(listed[0])
+    text = _call("list").stdout
+    assert all(system["name"] in text for system in listed)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("analyze",),
+        ("analyze", "study"),
+        ("analyse", "study", "--out", "results"),
+        ("analyze", "study", "--out", "results", "--finder", "guess"),
+        ("analyze", "study", "--out", "results", "--sampling", "mean"),
+        ("analyze", "study", "--out", "results", "--resolution-mm", "0"),
+        ("analyze", "study", "--out", "results", "--resolution-mm", "wide"),
+        ("analyze", "study", "--out", "results", "--unknown"),
+        ("demo", "--seed", "-1"),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_a_wrong_call_ends_with_code_2_and_no_output(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    answer = _call(*words)
+    assert answer.exit_code == BAD_CALL
+    assert "Traceback" not in answer.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["study"]
+
+
+def test_an_unknown_colour_table_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    answer = _call("analyze", tmp_path, "--out", tmp_path / "results", "--colours", "mauve")
+    assert answer.exit_code == BAD_CALL
+    assert "mauve" in answer.stderr
+    assert "uniform" in answer.stderr
