@@ -34,8 +34,8 @@ _CV_AT_REFERENCE, _REFERENCE_COUNTS = 0.10, 7.5e5
 # Share of the image's resolution that acts after the noise has arisen (post-filter): its grain.
 _GRAIN_SHARE = 0.7
 # Long axes of the shared manual masks: mean and spread, degrees left of anterior and below transverse.
-_AZIMUTH_DEG, _AZIMUTH_RANGE_DEG = (22.0, 14.0), (-5.0, 60.0)
-_ELEVATION_DEG, _ELEVATION_RANGE_DEG = (20.0, 9.0), (-2.0, 45.0)
+_AZIMUTH_DEG, _AZIMUTH_RANGE_DEG = (30.0, 13.0), (0.0, 60.0)
+_ELEVATION_DEG, _ELEVATION_RANGE_DEG = (18.0, 9.0), (-5.0, 45.0)
 
 
 @dataclass(frozen=True, slots=True)
