@@ -1,0 +1,155 @@
+"""What is told about a study in words: series, inferences, flags and what could not be done.
+
+Every sentence here may hold text that came from a file; the page escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoscope.core import Flag, Projections, Quantity, Series, SeriesResult, Stated, StudyResult
+
+FACTS: tuple[str, ...] = ("state", "tracer", "position", "corrected", "camera", "sex")
+"""Attributes of a series that carry their source."""
+FACT_LABELS: Mapping[str, str] = {
+    "state": "state",
+    "tracer": "tracer",
+    "position": "position",
+    "corrected": "attenuation-corrected",
+    "camera": "camera",
+    "sex": "sex",
+}
+_SEVERITY_ORDER = {"error": 0, "warning": 1, "info": 2}
+SEVERITY_WORDS = {"error": "Error", "warning": "Warning", "info": "Note"}
+
+
+@dataclass(frozen=True, slots=True)
+class FlagLine:
+    """A quality flag with the part of the study that it belongs to."""
+
+    scope: str
+    flag: Flag
+
+    @property
+    def evidence(self) -> str:
+        return ", ".join(
+            f"{key.replace('_', ' ')} {plain_value(self.flag.evidence[key])}" for key in sorted(self.flag.evidence)
+        )
+
+    @property
+    def severity_word(self) -> str:
+        return SEVERITY_WORDS[self.flag.severity]
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """A fact about a series that the file does not state outright."""
+
+    scope: str
+    fact: str
+    value: str
+    evidence: str
+
+
+def flags_of(result: SeriesResult) -> tuple[Flag, ...]:
+    """The flags of a series and of its heart, each once."""
+    found = (*result.series.flags, *result.flags, *(result.heart.flags if result.heart else ()))
+    return tuple(_each_once(found))
+
+
+def flag_lines(result: StudyResult) -> tuple[FlagLine, ...]:
+    """All flags of a study, errors first, in a stable order."""
+    lines = [FlagLine("Study", f) for f in _each_once(result.flags)]
+    for series in result.series:
+        lines += [FlagLine(series.series.name, f) for f in flags_of(series)]
+    return tuple(sorted(lines, key=lambda line: _SEVERITY_ORDER[line.flag.severity]))
+
+
+def inferences(series: Series) -> tuple[Inference, ...]:
+    """What was inferred about a series, and from what."""
+    return tuple(
+        Inference(series.name, FACT_LABELS[name], stated.value or "", stated.evidence or stated.source)
+        for name in FACTS
+        if (stated := stated_fact(series, name)).inferred
+    )
+
+
+def stated_fact(series: Series, name: str) -> Stated:
+    stated: Stated = getattr(series, name)
+    return stated
+
+
+def describe_series(series: Series) -> tuple[str, ...]:
+    """Short facts for the head of the page: state, tracer, position, correction, gating, camera, grid."""
+    facts = []
+    for name in ("state", "tracer", "position"):
+        stated = stated_fact(series, name)
+        if stated.value is not None:
+            facts.append(stated.value + ("*" if stated.inferred else ""))
+        elif name == "state":
+            facts.append("state not stated")
+    corrected = series.corrected
+    if corrected.value in ("yes", "no"):
+        star = "*" if corrected.inferred else ""
+        facts.append(("attenuation-corrected" if corrected.value == "yes" else "not attenuation-corrected") + star)
+    image = series.image
+    facts.append(f"gated, {image.gating.n_gates} gates" if image.gating else "ungated")
+    if series.camera.value:
+        facts.append(series.camera.value)
+    if isinstance(image, Projections):
+        facts.append(f"{image.n_views} projections")
+    else:
+        size = " × ".join(str(n) for n in image.grid.shape)
+        spacing = image.grid.spacing_mm
+        same = np.allclose(spacing, spacing[0], atol=0.005)
+        mm = f"{spacing[0]:.2f}" if same else " × ".join(f"{s:.2f}" for s in spacing)
+        facts.append(f"{size} voxels of {mm} mm")
+    return tuple(facts)
+
+
+def format_quantity(quantity: Quantity) -> str:
+    """The number as it is read: as many digits as mean something, then the unit."""
+    if quantity.value is None:
+        return "not available"
+    unit = "" if quantity.unit in ("1", "") else f" {quantity.unit}"
+    return f"{format_number(quantity.value, quantity.unit)}{unit}"
+
+
+def format_interval(quantity: Quantity) -> str:
+    """The 95 % interval, or nothing."""
+    if quantity.value is None or quantity.low is None or quantity.high is None:
+        return ""
+    return f"{format_number(quantity.low, quantity.unit)} to {format_number(quantity.high, quantity.unit)}"
+
+
+def format_number(value: float, unit: str) -> str:
+    if unit in ("mL", "%"):
+        return f"{value:.0f}"
+    if unit in ("mm", "deg", "ms"):
+        return f"{value:.1f}"
+    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+def plain_value(value: Any) -> str:
+    """Evidence in words: numbers short, lists with commas."""
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (float, np.floating)):
+        return f"{float(value):.4g}"
+    if isinstance(value, np.ndarray):
+        return plain_value(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return " / ".join(plain_value(v) for v in value)
+    return str(value)
+
+
+def _each_once(flags: Iterable[Flag]) -> list[Flag]:
+    seen: list[Flag] = []
+    for flag in flags:
+        if flag not in seen:
+            seen.append(flag)
+    return seen

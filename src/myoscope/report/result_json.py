@@ -1,0 +1,230 @@
+"""``result.json``: everything an analysis found, for a program to read.
+
+The content follows ``result.schema.json`` beside this file. A missing number is ``null`` with its reason, never
+0 and never NaN; inputs are known by their hashes only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from myoscope.core import (
+    Flag,
+    HeartResult,
+    PolarMap,
+    Projections,
+    Quantity,
+    Series,
+    SeriesResult,
+    Stated,
+    StudyResult,
+)
+from myoscope.report.facts import FACTS, flags_of, inferences, stated_fact
+from myoscope.report.place_file import place_file
+from myoscope.report.wall_values import SCALE_PERCENTILE, segment_values, vessel_values
+
+SCHEMA_VERSION = "1.0"
+"""Raised when a key changes its meaning or goes away (first number) or is added (second)."""
+
+_DIGITS = 7
+
+
+def result_to_dict(result: StudyResult) -> dict[str, Any]:
+    """The content of ``result.json``: strings, finite numbers, booleans, ``None``, lists and dictionaries.
+
+    Units stand in the names; positions and directions are in the DICOM patient frame (LPS), millimetres.
+    """
+    name, _, version = result.software.partition(" ")
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "software": {"name": name or "myoscope", "version": version},
+        "complete": result.complete,
+        "series": [_series(s) for s in result.series],
+        "flags": [_flag(f) for f in result.flags],
+        "not_done": list(result.skipped),
+        "predictions": [],
+        "seconds": _seconds(result.seconds),
+        "intended_use": "Research only; not a medical device.",
+    }
+    strict: dict[str, Any] = _strict(content)
+    return strict
+
+
+def write_json(result: StudyResult, path: Path) -> None:
+    """Write ``result.json``: strict JSON, UTF-8, the same bytes for the same result.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; nothing is left behind.
+    """
+    text = json.dumps(result_to_dict(result), indent=2, ensure_ascii=False, allow_nan=False)
+    place_file(path, (text + "\n").encode("utf-8"))
+
+
+def result_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) that ``result_to_dict`` follows."""
+    text = Path(__file__).with_name("result.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _series(result: SeriesResult) -> dict[str, Any]:
+    series = result.series
+    return {
+        "name": series.name,
+        "kind": series.kind,
+        **{name: _stated(stated_fact(series, name)) for name in FACTS},
+        "gated": series.gated,
+        "image": _image(series),
+        "inputs": [
+            {"sha256": s.sha256, "n_bytes": s.n_bytes, "sop_instance_uid_sha256": s.sop_instance_uid_sha256 or None}
+            for s in sorted(series.sources, key=lambda s: s.sha256)
+        ],
+        "series_uid_sha256": series.series_uid_sha256 or None,
+        "frame_of_reference_sha256": series.frame_of_reference_sha256 or None,
+        "heart": None if result.heart is None else _heart(result.heart),
+        "inferred": [{"fact": i.fact, "value": i.value, "from": i.evidence} for i in inferences(series)],
+        "flags": [_flag(f) for f in flags_of(result)],
+        "not_done": list(result.not_done),
+        "predictions": [],
+        "seconds": _seconds(result.seconds),
+    }
+
+
+def _stated(stated: Stated) -> dict[str, Any]:
+    return {"value": stated.value, "source": stated.source, "evidence": stated.evidence, "inferred": stated.inferred}
+
+
+def _image(series: Series) -> dict[str, Any]:
+    image = series.image
+    gating = image.gating
+    gates = None
+    if gating is not None:
+        gates = {
+            "n_gates": gating.n_gates,
+            "rr_ms": gating.rr_ms,
+            "accepted_beats": gating.accepted_beats,
+            "rejected_beats": gating.rejected_beats,
+        }
+    if isinstance(image, Projections):
+        return {
+            "form": "projections",
+            "n_views": image.n_views,
+            "shape": list(image.counts.shape[-2:]),
+            "spacing_mm": list(image.pixel_mm),
+            "unit": "counts",
+            "gating": gates,
+            "made_by": list(image.made_by),
+        }
+    return {
+        "form": "volume",
+        "shape": list(image.grid.shape),
+        "spacing_mm": image.grid.spacing_mm,
+        "affine_lps_mm": image.grid.affine,
+        "n_frames": image.n_frames,
+        "unit": image.unit,
+        "gating": gates,
+        "made_by": list(image.made_by),
+    }
+
+
+def _heart(heart: HeartResult) -> dict[str, Any]:
+    wall = np.asarray(heart.wall.array) > 0
+    centre = None
+    if wall.any():
+        centre = heart.wall.grid.to_mm(np.argwhere(wall).mean(axis=0))
+    return {
+        "finder": heart.finder,
+        "agreement": {key: heart.agreement[key] for key in sorted(heart.agreement)},
+        "long_axis_lps": heart.frame.long_axis,
+        "centre_lps_mm": centre,
+        "outlined_wall_mL": float(np.count_nonzero(wall)) * heart.wall.grid.voxel_volume_mL,
+        "volumes_mL": {
+            "cavity": np.atleast_1d(heart.surfaces.cavity_mL),
+            "wall": np.atleast_1d(heart.surfaces.wall_mL),
+        },
+        "valve_plane": {
+            "point_lps_mm": heart.surfaces.valve_point_mm,
+            "normal_lps": heart.surfaces.valve_normal,
+        },
+        "polar_map": _polar_map(heart.polar_map),
+        "quantities": [_quantity(q) for q in heart.quantities],
+    }
+
+
+def _polar_map(polar_map: PolarMap) -> dict[str, Any]:
+    return {
+        "method": polar_map.method,
+        "unit": polar_map.unit,
+        "n_rings": polar_map.value.shape[0],
+        "n_angles": polar_map.value.shape[1],
+        "seen_fraction": float(np.isfinite(polar_map.value).mean()),
+        "maximum_percentile": SCALE_PERCENTILE,
+        "segments_17": _segments(polar_map, 17),
+        "segments_20": _segments(polar_map, 20),
+        "vessels": [
+            {"vessel": v.vessel, "snomed": v.snomed, "percent_of_maximum": v.percent_of_maximum, "counts": v.counts}
+            for v in vessel_values(polar_map)
+        ],
+        "made_by": list(polar_map.made_by),
+    }
+
+
+def _segments(polar_map: PolarMap, model: Literal[17, 20]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": s.number,
+            "name": s.name,
+            "vessel": s.vessel,
+            "snomed": s.snomed,
+            "percent_of_maximum": s.percent_of_maximum,
+            "counts": s.counts,
+        }
+        for s in segment_values(polar_map, model)
+    ]
+
+
+def _quantity(quantity: Quantity) -> dict[str, Any]:
+    return {
+        "name": quantity.name,
+        "value": quantity.value,
+        "unit": quantity.unit,
+        "interval_95": None if quantity.low is None or quantity.high is None else [quantity.low, quantity.high],
+        "reason": quantity.reason or None,
+    }
+
+
+def _flag(flag: Flag) -> dict[str, Any]:
+    evidence = {str(key): flag.evidence[key] for key in sorted(flag.evidence, key=str)}
+    return {"code": flag.code, "severity": flag.severity, "message": flag.message, "evidence": evidence}
+
+
+def _seconds(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {step: round(float(s), 4) for step, s in seconds.items()}
+
+
+def _strict(value: Any) -> Any:
+    """Plain JSON values: arrays become lists, NaN and infinity null, floats a stable seven digits."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, np.generic):
+        return _strict(value.item())
+    if isinstance(value, np.ndarray):
+        return _strict(value.tolist())
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        return [_strict(item) for item in items]
+    return str(value)
