@@ -7,3 +7,9 @@ wall as readers outline it), the anatomical ``Surfaces``, short-axis volumes and
 from myoscope.heart.axis import frame_from_wall as frame_from_wall
 from myoscope.heart.find_model import find_by_model as find_by_model
 from myoscope.heart.left_ventricle import LeftVentricle as LeftVentricle
+from myoscope.heart.reorient import reorient as reorient
+from myoscope.heart.reorient import resample as resample
+from myoscope.heart.reorient import view_grid as view_grid
+from myoscope.heart.sample import SAMPLING_METHODS as SAMPLING_METHODS
+from myoscope.heart.sample import sample_wall as sample_wall
+from myoscope.heart.surfaces import fit_surfaces as fit_surfaces
