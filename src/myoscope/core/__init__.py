@@ -10,7 +10,9 @@ from myoscope.core.cohort import Folds as Folds
 from myoscope.core.errors import GeometryMismatch as GeometryMismatch
 from myoscope.core.errors import HeartNotFound as HeartNotFound
 from myoscope.core.errors import InvalidValue as InvalidValue
+from myoscope.core.errors import MixedPatients as MixedPatients
 from myoscope.core.errors import MyoscopeError as MyoscopeError
+from myoscope.core.errors import NothingToAnalyse as NothingToAnalyse
 from myoscope.core.errors import OutputError as OutputError
 from myoscope.core.errors import UnitMismatch as UnitMismatch
 from myoscope.core.errors import UnreadableFile as UnreadableFile

@@ -35,3 +35,11 @@ class HeartNotFound(MyoscopeError):
 
 class OutputError(MyoscopeError):
     """A result that could not be written."""
+
+
+class NothingToAnalyse(MyoscopeError):
+    """Nothing in the given paths can be used; the sentence says why."""
+
+
+class MixedPatients(MyoscopeError):
+    """Files of more than one patient where one is expected; the sentence names none of them."""

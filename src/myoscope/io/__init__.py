@@ -15,3 +15,7 @@ from myoscope.io.nifti import read_nifti as read_nifti
 from myoscope.io.nifti import write_nifti as write_nifti
 from myoscope.io.store import load as load
 from myoscope.io.store import save as save
+from myoscope.io.studies import ReadResult as ReadResult
+from myoscope.io.studies import read_paths as read_paths
+from myoscope.io.studies import read_projections as read_projections
+from myoscope.io.studies import read_volume as read_volume

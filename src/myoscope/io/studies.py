@@ -1,0 +1,477 @@
+"""From paths to one patient's study: what is there, whose it is, what was left out and why."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myoscope.core import (
+    MISSING,
+    Flag,
+    MixedPatients,
+    MyoscopeError,
+    NothingToAnalyse,
+    Projections,
+    Series,
+    SourceFile,
+    Stated,
+    Study,
+    UnreadableFile,
+    UnsupportedFile,
+    Volume,
+)
+from myoscope.io.describe import describe, describe_words, name_series
+from myoscope.io.dicom_header import Header, load, looks_like_dicom, parse, read_bytes
+from myoscope.io.dicom_read import NMImage, read_nm, refuse_other_objects
+
+_NIFTI_ENDINGS = (".nii", ".nii.gz")
+_INTERFILE_ENDINGS = (".hdr", ".h33", ".hv", ".hs", ".ihdr")
+_HEADER_BYTES = 1 << 20
+
+# What de-identification leaves in place of a name or number: it tells no two patients apart.
+_PLACEHOLDERS = frozenset(
+    (
+        *("anonymous", "anonymized", "anonymised", "anonym", "anonymus", "anon", "anonimo", "anonyme", "noname"),
+        *("unknown", "none", "na", "nil", "null", "noid", "nobody", "xxx", "xxxx", "test", "removed"),
+        *("deidentified", "0", "00000000"),
+    )
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReadResult:
+    """What was found: one patient's study, a sentence for each file that was left out, and flags.
+
+    Files are named by their base name in ``skipped``.
+    """
+
+    study: Study
+    skipped: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+
+def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], None] | None = None) -> ReadResult:
+    """Read files and folders (all levels down) as one patient's study.
+
+    DICOM NM, NIfTI and Interfile are read; what cannot be used is left out with its reason. The order of
+    ``paths`` does not matter. ``progress`` is told how many of how many files are done.
+
+    Raises
+    ------
+    NothingToAnalyse
+        If no file can be used; the sentence says why.
+    MixedPatients
+        If the files belong to more than one patient.
+    UnreadableFile
+        If a path does not exist, a folder may not be read, or two different images share one identifier.
+    """
+    files, expanded = _list_files([Path(p) for p in paths])
+    skipped: list[str] = []
+    found: list[_Found] = []
+    for n, path in enumerate(files):
+        if progress:
+            progress(n, len(files))
+        try:
+            found += _read_file(path)
+        except MyoscopeError as error:
+            if not (path in expanded and _is_bystander(path)):
+                skipped.append(str(error))
+    if progress:
+        progress(len(files), len(files))
+    _refuse_mixed_patients([f.identity for f in found if f.identity is not None])
+    found, flags = _drop_duplicates(found)
+    if not found:
+        raise NothingToAnalyse(_nothing(files, skipped))
+    return ReadResult(_study(found), tuple(skipped), tuple(flags))
+
+
+def read_volume(path: Path | str) -> Volume:
+    """The reconstructed volume of one DICOM NM or NIfTI file.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged, incomplete or not what it claims to be.
+    UnsupportedFile
+        If it holds projections, several volumes, or something else.
+    """
+    path = Path(path)
+    if path.name.lower().endswith(_NIFTI_ENDINGS):
+        from myoscope.io.nifti import read_nifti
+
+        return read_nifti(path)
+    images = read_nm(load(path).header)
+    if len(images) > 1:
+        raise UnsupportedFile(f"{path.name} holds {len(images)} volumes (energy windows); use read_paths.")
+    image = images[0].image
+    if not isinstance(image, Volume):
+        raise UnsupportedFile(f"{path.name} holds projections, not a reconstructed volume.")
+    return image
+
+
+def read_projections(path: Path | str) -> Projections:
+    """The projections of one DICOM NM file or Interfile header.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged, incomplete or not what it claims to be.
+    UnsupportedFile
+        If it holds a reconstructed volume or something else.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _INTERFILE_ENDINGS:
+        from myoscope.io.interfile import read_interfile
+
+        return read_interfile(path)
+    image = read_nm(load(path).header)[0].image
+    if not isinstance(image, Projections):
+        raise UnsupportedFile(f"{path.name} holds a reconstructed volume, not projections.")
+    return image
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What tells patients apart, compared in memory only; empty where a file does not say."""
+
+    patient_id: str
+    name: str
+    birth_date: str
+    issuer: str
+    study_uid: str
+
+    def conflicts(self, other: _Identity) -> bool:
+        """Whether two files cannot, or cannot be shown to, belong to one patient."""
+        pairs = (
+            (self.patient_id, other.patient_id),
+            (self.name, other.name),
+            (self.birth_date, other.birth_date),
+            (self.issuer, other.issuer),
+        )
+        if any(a and b and a != b for a, b in pairs):
+            return True
+        linked = any(a and a == b for a, b in pairs[:2])
+        return not linked and self.study_uid != other.study_uid
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Found:
+    """One image with its facts, before it has a name."""
+
+    series: Series
+    facts: tuple[str | None, ...]
+    order: tuple[Any, ...]
+    identity: _Identity | None = None
+    instance_uid: str = ""
+    file_name: str = ""
+    flags: tuple[Flag, ...] = field(default=())
+
+
+def _list_files(paths: Sequence[Path]) -> tuple[list[Path], set[Path]]:
+    """All files below the paths, each once, in a stable order; and which of them came out of a folder."""
+    files: dict[Path, None] = {}
+    expanded: set[Path] = set()
+
+    def refuse(error: OSError) -> None:
+        folder = Path(str(error.filename)).name or "folder"
+        raise UnreadableFile(
+            f"The folder {folder} cannot be read: {error.strerror or 'input/output error'}."
+        ) from error
+
+    for path in paths:
+        try:
+            is_folder = path.is_dir()
+            exists = is_folder or path.exists()
+        except OSError as error:
+            raise UnreadableFile(f"{path.name} cannot be reached: {error.strerror or 'error'}.") from error
+        if not exists:
+            raise UnreadableFile(f"{path} does not exist.")
+        if not is_folder:
+            files[path.absolute()] = None
+            continue
+        for folder, folders, names in os.walk(path, onerror=refuse):
+            folders.sort()
+            for name in sorted(names):
+                file = (Path(folder) / name).absolute()
+                files[file] = None
+                expanded.add(file)
+    return list(files), expanded
+
+
+def _is_bystander(path: Path) -> bool:
+    """Files that lie in image folders as a matter of course and are no loss: indices, system files, notes."""
+    name = path.name.lower()
+    return name.startswith(".") or name in ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version")
+
+
+def _read_file(path: Path) -> list[_Found]:
+    name = path.name.lower()
+    start = _start_of(path)
+    if looks_like_dicom(start):
+        return _read_dicom(path)
+    if name.endswith(_NIFTI_ENDINGS):
+        return [_read_nifti(path)]
+    if b"!INTERFILE" in start.upper():
+        return [_read_interfile(path)]
+    raise UnsupportedFile(f"{path.name} is neither DICOM, NIfTI nor an Interfile header.")
+
+
+def _start_of(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise UnreadableFile(
+                f"{path.name} is not an ordinary file." if path.exists() else f"{path.name} has disappeared."
+            )
+        with path.open("rb") as file:
+            start = file.read(512)
+    except PermissionError as error:
+        raise UnreadableFile(f"{path.name} may not be read by this user (permission denied).") from error
+    except OSError as error:
+        raise UnreadableFile(f"{path.name} could not be read: {error.strerror or 'input/output error'}.") from error
+    if not start:
+        raise UnreadableFile(f"{path.name} is empty (0 bytes); it was probably not copied completely.")
+    return start
+
+
+def _read_dicom(path: Path) -> list[_Found]:
+    with path.open("rb") as file:
+        beginning = file.read(_HEADER_BYTES)
+    # The header of a CT or PET slice lies within the first megabyte: enough to pass it over without reading it all.
+    if len(beginning) == _HEADER_BYTES:
+        refuse_other_objects(parse(beginning, path.name, with_pixels=False))
+    loaded = load(path)
+    header = loaded.header
+    images = read_nm(header)
+    uid = header.text("SOPInstanceUID")
+    source = SourceFile(loaded.sha256, loaded.n_bytes, _hash(uid))
+    return [_found_nm(header, image, source, uid) for image in images]
+
+
+def _found_nm(header: Header, image: NMImage, source: SourceFile, uid: str) -> _Found:
+    gated = image.image.gating is not None
+    facts = describe(header, gated=gated, tracer_keV=_lowest_window(header))
+    series = Series(
+        name="unnamed",
+        kind=image.kind,
+        image=image.image,
+        state=facts.state,
+        corrected=facts.corrected,
+        position=facts.position,
+        tracer=facts.tracer,
+        camera=facts.camera,
+        sex=facts.sex,
+        series_uid_sha256=_hash(header.text("SeriesInstanceUID")),
+        frame_of_reference_sha256=_hash(header.text("FrameOfReferenceUID")),
+        sources=(source,),
+        flags=(*image.flags, *facts.flags),
+        acquisition=image.acquisition,
+    )
+    order = (
+        header.text("AcquisitionDate") + header.text("AcquisitionTime"),
+        header.integer("SeriesNumber") or 0,
+        header.integer("InstanceNumber") or 0,
+        uid,
+        image.window,
+    )
+    return _Found(
+        series, _facts(series, image.window), order, _identity(header), f"{uid} {image.window}", header.file_name
+    )
+
+
+def _facts(series: Series, window: str = "") -> tuple[str | None, ...]:
+    """The parts of a series' name: what sets it apart from its siblings."""
+    position = series.position.value
+    return (
+        series.state.value or ("image" if isinstance(series.image, Volume) else None),
+        "projections" if isinstance(series.image, Projections) else None,
+        "gated" if series.gated else None,
+        position if position != "supine" else None,
+        {"yes": "ac", "no": "nc"}.get(series.corrected.value or ""),
+        window.replace(" keV", "keV").replace(" to ", "to") or None,
+    )
+
+
+def _lowest_window(header: Header) -> tuple[float, float] | None:
+    window = header.first("EnergyWindowInformationSequence")
+    limits = window.first("EnergyWindowRangeSequence") if window else None
+    if limits is None:
+        return None
+    low, high = limits.positive("EnergyWindowLowerLimit"), limits.positive("EnergyWindowUpperLimit")
+    return None if low is None or high is None else (low, high)
+
+
+def _identity(header: Header) -> _Identity:
+    return _Identity(
+        patient_id=_tidy(header.text("PatientID")),
+        name=_tidy(header.text("PatientName")),
+        birth_date=_tidy(header.text("PatientBirthDate")),
+        issuer=_tidy(header.text("IssuerOfPatientID")),
+        study_uid=header.text("StudyInstanceUID"),
+    )
+
+
+def _tidy(text: str) -> str:
+    """Identifiers as they are compared: without case, spaces and separators; placeholders count as empty."""
+    plain = "".join(c for c in text.casefold() if c.isalnum())
+    return "" if plain in _PLACEHOLDERS else plain
+
+
+def _read_nifti(path: Path) -> _Found:
+    from myoscope.io.nifti import read_nifti
+
+    volume = read_nifti(path)
+    array = np.asarray(volume.array)
+    if (
+        array.dtype == bool
+        or volume.unit == "mask"
+        or np.unique(array.ravel()[:: max(array.size // 10_000, 1)]).size < 3
+    ):
+        raise UnsupportedFile(f"{path.name} holds a mask (at most two values), not an image.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UnreadableFile(f"{path.name} holds pixels that are no number (NaN or infinite).")
+    return _found_file(path, volume, "NIFTI")
+
+
+def _read_interfile(path: Path) -> _Found:
+    from myoscope.io.interfile import read_interfile
+
+    return _found_file(path, read_interfile(path), "INTERFILE")
+
+
+def _found_file(path: Path, image: Volume | Projections, kind: str) -> _Found:
+    """A file that names no patient: what is known about it can only come from the words of its name."""
+    content = read_bytes(path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    facts = {what: _of_file_name(path, what) for what in ("state", "corrected", "position")}
+    flags = (
+        Flag(
+            "patient_not_stated",
+            "The file names no patient; it was taken to belong to the same patient as the others.",
+            "info",
+        ),
+    )
+    series = Series(
+        name="unnamed",
+        kind=kind,
+        image=image,
+        state=facts["state"],
+        corrected=facts["corrected"],
+        position=facts["position"],
+        sources=(SourceFile(sha256, len(content)),),
+        flags=flags,
+    )
+    return _Found(series, _facts(series), ("", 0, 0, sha256, ""), None, sha256, path.name)
+
+
+def _of_file_name(path: Path, what: str) -> Stated:
+    said = describe_words(path.name.split(".")[0], what)
+    if said.value is None:
+        return MISSING
+    return Stated(said.value, "description", f"{said.evidence} in the file name")
+
+
+def _refuse_mixed_patients(identities: Sequence[_Identity]) -> None:
+    distinct = list(dict.fromkeys(identities))
+    patients: list[list[_Identity]] = []
+    for identity in distinct:
+        home = next((p for p in patients if not any(identity.conflicts(other) for other in p)), None)
+        if home is None:
+            patients.append([identity])
+        else:
+            home.append(identity)
+    if len(patients) > 1:
+        raise MixedPatients(
+            f"The files belong to {len(patients)} patients (their patient identifiers differ); "
+            "give the files of one patient at a time."
+        )
+
+
+def _drop_duplicates(found: Sequence[_Found]) -> tuple[list[_Found], list[Flag]]:
+    """Each image once. The same identifier on two different images is an error: one of them is not what it says."""
+    kept: dict[str, _Found] = {}
+    n_copies = 0
+    for one in sorted(found, key=lambda f: f.order):
+        # A file without an identifier is known by its content.
+        key = one.instance_uid if one.instance_uid.strip() else one.series.sources[0].sha256
+        twin = kept.get(key)
+        if twin is None:
+            kept[key] = one
+        elif _same_image(one.series.image, twin.series.image):
+            n_copies += 1
+        else:
+            raise UnreadableFile(
+                f"{twin.file_name} and {one.file_name} carry the same identifier (SOP Instance UID) but different "
+                "images; one of them was changed. Remove the wrong one."
+            )
+    flags = []
+    if n_copies:
+        flags.append(
+            Flag(
+                "duplicates_left_out",
+                f"{n_copies} files are copies of others and were read once.",
+                "info",
+                {"n_copies": n_copies},
+            )
+        )
+    return list(kept.values()), flags
+
+
+def _same_image(one: Volume | Projections, other: Volume | Projections) -> bool:
+    if isinstance(one, Volume) and isinstance(other, Volume):
+        return one.grid == other.grid and np.array_equal(one.array, other.array)
+    if isinstance(one, Projections) and isinstance(other, Projections):
+        return np.array_equal(one.counts, other.counts) and np.array_equal(one.angle_deg, other.angle_deg)
+    return False
+
+
+def _study(found: Sequence[_Found]) -> Study:
+    """The study with a unique name for each series; the same files give the same names in any order."""
+    ordered = sorted(found, key=lambda f: (name_series(f.facts), f.order))
+    taken: dict[str, int] = {}
+    series = []
+    for one in ordered:
+        name = name_series(one.facts)
+        taken[name] = taken.get(name, 0) + 1
+        series.append(replace(one.series, name=name if taken[name] == 1 else f"{name}-{taken[name]}"))
+    identity = next((f.identity for f in found if f.identity is not None), None)
+    flags = []
+    sexes = {s.sex.value for s in series if s.sex.value in ("M", "F")}
+    if len(sexes) > 1:
+        flags.append(Flag("sex_contradictory", "The files of this patient name both sexes.", "warning"))
+    return Study(_patient_key(identity), tuple(series), tuple(flags))
+
+
+def _patient_key(identity: _Identity | None) -> str:
+    if identity is None:
+        return "patient-not-stated"
+    told = (identity.patient_id, identity.name, identity.birth_date)
+    parts = told if any(told[:2]) else ("study", identity.study_uid)
+    return hashlib.sha256(_salt() + "\0".join(parts).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=1)
+def _salt() -> bytes:
+    return secrets.token_bytes(16)
+
+
+def _hash(identifier: str) -> str:
+    return hashlib.sha256(identifier.encode()).hexdigest() if identifier else ""
+
+
+def _nothing(files: Sequence[Path], skipped: Sequence[str]) -> str:
+    if not files:
+        return "There is no file to read: the folder is empty."
+    if len(skipped) == 1 and len(files) == 1:
+        return skipped[0]
+    if not skipped:
+        return f"None of the {len(files)} files is an image that can be analysed."
+    rest = f" (and {len(skipped) - 1} more files that cannot be used)" if len(skipped) > 1 else ""
+    return f"Nothing can be analysed: {skipped[0].rstrip('.')}{rest}."
