@@ -1,0 +1,146 @@
+"""Weights on disk: safetensors with a hash that loading checks, and the same network as an ONNX graph.
+
+Weights are stored as float16, half the size; a network is compared with what was stored, never with what it was
+before rounding, so the file, the graph and the figures in a model card are about the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myoscope.core import InvalidValue, MyoscopeError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save_weights(network: nn.Module, path: Path) -> str:
+    """Store the weights as float16 safetensors and round the network's own to match; gives the file's sha256."""
+    import torch
+    from safetensors.torch import save_file
+
+    state = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
+    beyond = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if beyond:
+        raise InvalidValue(f"weights of {beyond[0]} do not fit float16; the training has probably diverged")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file(state, str(part))
+    part.replace(path)
+    network.load_state_dict({name: value.float() for name, value in state.items()})
+    return file_sha256(path)
+
+
+def load_weights(network: nn.Module, path: Path, *, sha256: str) -> None:
+    """Put stored weights into a network of the same design.
+
+    Raises
+    ------
+    MyoscopeError
+        If the file is not the one whose hash was promised.
+    """
+    from safetensors.torch import load_file
+
+    actual = file_sha256(path)
+    if actual != sha256:
+        raise MyoscopeError(
+            f"{path.name} is not the file that was promised (sha256 starts {actual[:12]}, expected {sha256[:12]}); "
+            "fetch it again"
+        )
+    network.load_state_dict({name: value.float() for name, value in load_file(str(path)).items()})
+
+
+def export_onnx(
+    network: nn.Module,
+    path: Path,
+    *,
+    input_names: tuple[str, ...],
+    output_names: tuple[str, ...],
+    input_shape: tuple[int, ...],
+) -> str:
+    """Write a network as one ONNX file whose batch size is free, and check that it answers as torch does.
+
+    Each input has ``input_shape`` without the batch axis. Weights lie in the file as float16 and are widened when
+    the graph runs. Gives the file's sha256.
+
+    Raises
+    ------
+    MyoscopeError
+        If onnxruntime and torch differ by more than 0.001 in a logit.
+    """
+    import onnx
+    import torch
+
+    network = network.eval()
+    rng = np.random.default_rng(0)
+    example = {name: rng.random((i + 2, *input_shape), dtype=np.float32) for i, name in enumerate(input_names)}
+    tensors = tuple(torch.from_numpy(value) for value in example.values())
+    program = torch.onnx.export(
+        network,
+        tensors,
+        input_names=list(input_names),
+        output_names=list(output_names),
+        dynamic_shapes={name: {0: torch.export.Dim(f"{name}_batch")} for name in input_names},
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None  # always so with dynamo=True
+    model = program.model_proto
+    _store_weights_as_half(model)
+    onnx.checker.check_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(model.SerializeToString())
+    with torch.no_grad():
+        expected = [value.numpy() for value in network(*tensors)]
+    worst = max(
+        float(np.abs(a - b).max()) for a, b in zip(run_onnx(part, example, output_names), expected, strict=True)
+    )
+    if not worst < 1e-3:
+        part.unlink()
+        raise MyoscopeError(f"the exported network differs from the trained one by {worst:.2g} in a logit")
+    part.replace(path)
+    return file_sha256(path)
+
+
+def run_onnx(
+    path: Path, inputs: dict[str, NDArray[np.float32]], output_names: tuple[str, ...]
+) -> list[NDArray[np.float32]]:
+    """Answers of an exported network on one core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    answers: list[NDArray[np.float32]] = session.run(list(output_names), inputs)
+    return answers
+
+
+def _store_weights_as_half(model: object) -> None:
+    """Replace each large float32 constant of the graph by a float16 one and a cast back."""
+    from onnx import helper, numpy_helper
+
+    graph = model.graph  # type: ignore[attr-defined]
+    casts = []
+    for tensor in list(graph.initializer):
+        value = numpy_helper.to_array(tensor)
+        if value.dtype != np.float32 or value.size < 64:
+            continue
+        name = tensor.name
+        half = numpy_helper.from_array(value.astype(np.float16), f"{name}.half")
+        graph.initializer.remove(tensor)
+        graph.initializer.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [name], name=f"{name}.widen", to=1))
+    for cast in casts:
+        graph.node.insert(0, cast)
