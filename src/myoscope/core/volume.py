@@ -134,8 +134,8 @@ class Projections:
     ``counts`` has shape (window, gate, view, v, u): v runs towards the patient's feet (detector rows), u
     along detector columns as stored; an ungated set has one gate. ``angle_deg`` is the detector position of
     each view as DICOM counts it (0 = detector at the patient's back, 90 = at the left, 180 = in front, 270 = at
-    the right; an arc over 0 goes on beyond 360); ``radius_mm`` the distance of the collimator face from the axis, NaN where unknown;
-    ``view_duration_s`` likewise.
+    the right; an arc over 0 goes on beyond 360); ``radius_mm`` the distance of the collimator face from the
+    axis, NaN where unknown; ``view_duration_s`` likewise; ``patient_position`` the DICOM term, such as HFS.
     """
 
     counts: NDArray[Any]

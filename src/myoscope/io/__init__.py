@@ -11,6 +11,8 @@ from myoscope.io.dicom_write import NmDescription as NmDescription
 from myoscope.io.dicom_write import WrittenNm as WrittenNm
 from myoscope.io.dicom_write import write_nm as write_nm
 from myoscope.io.dicom_write import write_nm_projections as write_nm_projections
+from myoscope.io.interfile import read_interfile as read_interfile
+from myoscope.io.interfile import write_interfile as write_interfile
 from myoscope.io.nifti import read_nifti as read_nifti
 from myoscope.io.nifti import write_nifti as write_nifti
 from myoscope.io.store import load as load

@@ -84,6 +84,12 @@ _GANTRY: dict[str, Code] = {
 }
 _TC99M: Code = ("72454006", "SCT", "^99m^Technetium")
 _F18: Code = ("77004003", "SCT", "^18^Fluorine")
+_TERMS: dict[str, tuple[str, str]] = {
+    f"{entry}{lie}": (position, gantry)
+    for entry, gantry in (("HF", "head-first"), ("FF", "feet-first"))
+    for lie, position in (("S", "supine"), ("P", "prone"), ("DL", "left lateral"), ("DR", "right lateral"))
+}
+"""Position and entry behind DICOM's terms for how a patient lies, such as HFS."""
 _TRACERS: tuple[tuple[tuple[str, ...], Code, Code], ...] = (
     (("sestamibi", "mibi"), _TC99M, ("424299003", "SCT", "Technetium Tc^99m^ sestamibi")),
     (("tetrofosmin",), _TC99M, ("424118002", "SCT", "Technetium Tc^99m^Tetrofosmin")),
@@ -253,7 +259,13 @@ def write_nm_projections(
     if isinstance(images, Volume):
         raise InvalidValue("this is a reconstruction; write_nm stores it")
     about = _completed(description or NmDescription(), projections if isinstance(projections, Series) else None)
-    about = replace(about, collimator=about.collimator or images.collimator)
+    position, gantry = _TERMS.get(images.patient_position or "", (None, None))
+    about = replace(
+        about,
+        collimator=about.collimator or images.collimator,
+        position=about.position or position,
+        gantry=about.gantry or gantry,
+    )
     windows, gates, _, rows, columns = images.counts.shape
     gated = images.gating is not None
     runs = _runs(images)
