@@ -6,6 +6,7 @@ Surfaces, segments and polar map come from the same formula, so what the page sh
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from myoscope.core import (
     segment_number,
 )
 
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[Any]
 Uptake = Callable[[FloatArray, FloatArray], FloatArray]
 """Relative uptake from the share of the way from apex to base (0 to 1) and the angle in degrees."""
 
@@ -83,7 +84,7 @@ def surfaces_of(*, scale: float = 1.0, half_wall_mm: float = HALF_WALL_MM) -> Su
             ),
             axis=-1,
         )
-        return FRAME.to_patient(heart + [0, 0, APEX_SHIFT_MM])
+        return FRAME.to_patient(heart + np.array([0, 0, APEX_SHIFT_MM]))
 
     base = FRAME.to_patient((0, 0, BASE_MM))
     return Surfaces(nodes(-half_wall_mm), nodes(half_wall_mm), FRAME, base, -FRAME.long_axis, ("formula",))
@@ -107,9 +108,7 @@ def polar_map_of(surfaces: Surfaces, uptake: Uptake, *, counts: float = 800.0) -
     )
 
 
-def image_of(
-    surfaces: Surfaces, uptake: Uptake, grid: Grid, *, scale: float = 1.0, hot_liver: bool = False, seed: int = 0
-) -> FloatArray:
+def image_of(uptake: Uptake, grid: Grid, *, scale: float = 1.0, hot_liver: bool = False, seed: int = 0) -> FloatArray:
     """Counts of the wall on a transaxial grid, blurred to 11 mm, with background, liver and Poisson-like noise."""
     rng = np.random.default_rng(seed)
     heart = FRAME.to_heart(grid.points_mm())
@@ -123,7 +122,7 @@ def image_of(
     angle = np.degrees(np.arctan2(heart[..., 1], heart[..., 0])) % 360
     activity = np.where(wall, uptake(share, angle), 0.06 * (np.hypot(rho, z) < 110))
     if hot_liver:
-        away = grid.points_mm() - (FRAME.centre_mm + [-70.0, 25.0, -70.0])
+        away = grid.points_mm() - (FRAME.centre_mm + np.array([-70.0, 25.0, -70.0]))
         activity = np.where(np.linalg.norm(away / [60, 45, 40], axis=-1) < 1, 1.6, activity)
     blurred = ndimage.gaussian_filter(activity, 11 / 2.355 / grid.spacing_mm)
     counts: FloatArray = np.clip(1000 * blurred + rng.normal(0, 9, grid.shape), 0, None)
@@ -134,18 +133,17 @@ def heart_of(
     uptake: Uptake, *, n_gates: int = 1, hot_liver: bool = False, unseen: bool = False, seed: int = 0
 ) -> tuple[Volume, HeartResult]:
     """An image and what an analysis of it would find."""
-    grid = Grid.axis_aligned((64, 64, 44), spacing_mm=4, centre_mm=FRAME.centre_mm + [-18, 30, 4])
-    if n_gates == 1:
-        scales = np.array([1.0])
-    else:
-        scales = 0.86 + 0.14 * np.cos(2 * np.pi * np.arange(n_gates) / n_gates)
+    grid = Grid.axis_aligned((64, 64, 44), spacing_mm=4, centre_mm=FRAME.centre_mm + np.array([-18, 30, 4]))
+    scales = 0.86 + 0.14 * np.cos(2 * np.pi * np.arange(n_gates) / n_gates) if n_gates > 1 else np.ones(1)
     walls = [surfaces_of(scale=s, half_wall_mm=HALF_WALL_MM / np.sqrt(s)) for s in scales]
     frames = np.stack(
-        [image_of(w, uptake, grid, scale=s, hot_liver=hot_liver, seed=seed + n)
-         for n, (w, s) in enumerate(zip(walls, scales, strict=True))]
+        [
+            image_of(uptake, grid, scale=s, hot_liver=hot_liver, seed=seed + n)
+            for n, (w, s) in enumerate(zip(walls, scales, strict=True))
+        ]
     )
     gating = Gating(n_gates, rr_ms=850) if n_gates > 1 else None
-    axis = "gate" if gating else None
+    axis: Literal["gate"] | None = "gate" if gating else None
     image = Volume(frames if gating else frames[0], grid, "counts", frame_axis=axis, gating=gating)
 
     stack_grid = FRAME.short_axis_grid((34, 34, 34), spacing_mm=4.0)
@@ -153,9 +151,17 @@ def heart_of(
     stack = np.stack([ndimage.map_coordinates(f, index, order=1) for f in frames])
     short_axis = Volume(stack if gating else stack[0], stack_grid, "counts", ("reoriented",), axis, gating)
 
-    wall = walls[0] if n_gates == 1 else Surfaces(
-        np.stack([w.endo_mm for w in walls]), np.stack([w.epi_mm for w in walls]), FRAME,
-        walls[0].valve_point_mm, walls[0].valve_normal, ("formula",),
+    wall = (
+        walls[0]
+        if n_gates == 1
+        else Surfaces(
+            np.stack([w.endo_mm for w in walls]),
+            np.stack([w.epi_mm for w in walls]),
+            FRAME,
+            walls[0].valve_point_mm,
+            walls[0].valve_normal,
+            ("formula",),
+        )
     )
     heart = FRAME.to_heart(grid.points_mm())
     z, rho = heart[..., 2] - APEX_SHIFT_MM, np.hypot(heart[..., 0], heart[..., 1])
@@ -175,8 +181,12 @@ def heart_of(
         Quantity("long axis length", 83.0, "mm"),
         Quantity("finder confidence", 0.93, "1"),
         *(
-            (Quantity("EDV", float(np.max(wall.cavity_mL)), "mL"), Quantity("ESV", float(np.min(wall.cavity_mL)), "mL"),
-             Quantity("EF", 61.0, "%", 56.0, 66.0), Quantity("thickening, median", 22.0, "%"))
+            (
+                Quantity("EDV", float(np.max(wall.cavity_mL)), "mL"),
+                Quantity("ESV", float(np.min(wall.cavity_mL)), "mL"),
+                Quantity("EF", 61.0, "%", 56.0, 66.0),
+                Quantity("thickening, median", 22.0, "%"),
+            )
             if gating
             else tuple(
                 Quantity(name, None, unit, reason="the series is not gated")

@@ -7,6 +7,7 @@ display and numbers rounded, no more.
 
 from myoscope.report.colour_tables import COLOUR_TABLES as COLOUR_TABLES
 from myoscope.report.colour_tables import DEFAULT_COLOUR_TABLE as DEFAULT_COLOUR_TABLE
+from myoscope.report.figure import figure_png as figure_png
 from myoscope.report.page import write_html as write_html
 from myoscope.report.result_json import SCHEMA_VERSION as SCHEMA_VERSION
 from myoscope.report.result_json import result_schema as result_schema

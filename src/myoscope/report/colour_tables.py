@@ -36,7 +36,14 @@ COLOUR_TABLES: Mapping[str, str] = MappingProxyType(
 """The name of each table, as the command line takes it, and its label, as a reader sees it."""
 
 # Anchors are (position 0..1, red, green, blue 0..255).
-_HOT = ((0.0, 0, 0, 0), (0.38, 200, 0, 0), (0.5, 240, 70, 0), (0.75, 255, 190, 0), (0.9, 255, 250, 120), (1, 255, 255, 255))
+_HOT = (
+    (0.0, 0, 0, 0),
+    (0.38, 200, 0, 0),
+    (0.5, 240, 70, 0),
+    (0.75, 255, 190, 0),
+    (0.9, 255, 250, 120),
+    (1, 255, 255, 255),
+)
 _COOL = ((0.0, 0, 0, 0), (0.3, 0, 20, 120), (0.55, 0, 95, 225), (0.78, 40, 205, 245), (1, 255, 255, 255))
 _SPECTRUM = (
     (0.0, 0, 0, 0),
@@ -77,15 +84,14 @@ def colour_table(name: str) -> Palette:
         return _uniform(ramp)
     if name in ("grey", "grey_inverse"):
         level = np.round(255 * (ramp if name == "grey" else 1 - ramp)).astype(np.uint8)
-        return np.repeat(level[:, None], 3, axis=1)
+        return np.stack([level, level, level], axis=1)
     if name in ("hot", "cool", "spectrum"):
         return _between({"hot": _HOT, "cool": _COOL, "spectrum": _SPECTRUM}[name], ramp)
     if name == "steps_10":
-        return np.array(_TEN, np.uint8)[np.minimum((ramp * 10).astype(int), 9)]
+        bands: Palette = np.array(_TEN, np.uint8)[np.minimum((ramp * 10).astype(int), 9)]
+        return bands
     if name == "steps_20":
-        # Two shades of each spectrum colour: bands of 5 % that still group into tens.
-        band = np.minimum((ramp * 20).astype(int), 19)
-        return _between(_SPECTRUM, np.linspace(0, 1, 20))[band]
+        return _between(_SPECTRUM, np.minimum(np.floor(ramp * 20), 19) / 19)
     known = ", ".join(COLOUR_TABLES)
     raise InvalidValue(f"there is no colour table called {name!r}; choose one of {known}")
 
@@ -97,9 +103,9 @@ def _between(anchors: tuple[tuple[float, int, int, int], ...], at: NDArray[np.fl
 
 def _uniform(ramp: NDArray[np.float64]) -> Palette:
     """Black through violet, red and orange to pale yellow, lightness rising in equal steps."""
-    lightness = 0.98 * ramp
+    lightness = 0.97 * ramp
     hue = np.radians(np.interp(ramp, (0, 0.3, 0.6, 0.85, 1), (290, 325, 395, 445, 465)))
-    chroma = np.interp(ramp, (0, 0.15, 0.4, 0.65, 0.85, 1), (0, 0.115, 0.185, 0.17, 0.15, 0.05))
+    chroma = np.interp(ramp, (0, 0.15, 0.4, 0.65, 0.85, 1), (0, 0.115, 0.19, 0.18, 0.165, 0.10))
     # Colours that a screen cannot show lose chroma, never lightness.
     for _ in range(60):
         linear = _oklab_to_linear_rgb(lightness, chroma * np.cos(hue), chroma * np.sin(hue))
@@ -109,7 +115,8 @@ def _uniform(ramp: NDArray[np.float64]) -> Palette:
         chroma = np.where(outside, chroma * 0.96, chroma)
     linear = np.clip(linear, 0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(255 * encoded).astype(np.uint8)
+    colours: Palette = np.round(255 * encoded).astype(np.uint8)
+    return colours
 
 
 def _oklab_to_linear_rgb(

@@ -36,9 +36,7 @@ class FlagLine:
 
     @property
     def evidence(self) -> str:
-        return ", ".join(
-            f"{key.replace('_', ' ')} {plain_value(self.flag.evidence[key])}" for key in sorted(self.flag.evidence)
-        )
+        return ", ".join(named_value(key, self.flag.evidence[key]) for key in sorted(self.flag.evidence))
 
     @property
     def severity_word(self) -> str:
@@ -84,14 +82,12 @@ def stated_fact(series: Series, name: str) -> Stated:
 
 
 def describe_series(series: Series) -> tuple[str, ...]:
-    """Short facts for the head of the page: state, tracer, position, correction, gating, camera, grid."""
-    facts = []
-    for name in ("state", "tracer", "position"):
+    """Short facts for the head of the page: tracer, position, correction, gating, camera, grid."""
+    facts = [] if series.state.value else ["stress or rest not stated"]
+    for name in ("tracer", "position"):
         stated = stated_fact(series, name)
         if stated.value is not None:
             facts.append(stated.value + ("*" if stated.inferred else ""))
-        elif name == "state":
-            facts.append("state not stated")
     corrected = series.corrected
     if corrected.value in ("yes", "no"):
         star = "*" if corrected.inferred else ""
@@ -132,6 +128,17 @@ def format_number(value: float, unit: str) -> str:
     if unit in ("mm", "deg", "ms"):
         return f"{value:.1f}"
     return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+_UNITS = ("mm", "deg", "mL", "ms", "s", "percent", "counts", "keV")
+
+
+def named_value(key: str, value: Any) -> str:
+    """A piece of evidence in words, the unit behind the number: ``axis_angle_deg`` 12.1 is "axis angle 12.1 deg"."""
+    name, _, unit = key.rpartition("_")
+    if name and unit in _UNITS:
+        return f"{name.replace('_', ' ')} {plain_value(value)} {'%' if unit == 'percent' else unit}"
+    return f"{key.replace('_', ' ')} {plain_value(value)}"
 
 
 def plain_value(value: Any) -> str:

@@ -35,7 +35,7 @@ def windowed_palette(
     percent = np.arange(256) * (100 / LEVELS)
     span = max(upper_percent - lower_percent, 1e-6)
     entry = np.round(np.clip((percent - lower_percent) / span, 0, 1) * 255).astype(int)
-    palette = table[entry].copy()
+    palette: NDArray[np.uint8] = table[entry].copy()
     palette[NOT_SEEN] = NOT_SEEN_RGB
     return palette
 

@@ -21,6 +21,7 @@ from myoscope.report.facts import (
     format_interval,
     format_quantity,
     inferences,
+    named_value,
 )
 from myoscope.report.indexed_png import LEVELS, data_url, encode_png, to_levels, windowed_palette
 from myoscope.report.pairing import Comparison, comparisons, state_label
@@ -34,12 +35,13 @@ from myoscope.report.surface_view import (
     mean_nodes,
     shaded_palette,
     still_picture,
+    surface_cloud,
     view_matrix,
     viewer_mesh,
 )
 from myoscope.report.wall_values import SCALE_PERCENTILE, polar_percent, segment_values, vessel_values
 
-_DISC_PIXELS, _STILL_PIXELS = 320, 150
+_DISC_PIXELS, _STILL_PIXELS = 280, 140
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +159,11 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
     return {
         "software": result.software or "myoscope",
         "schema_version": SCHEMA_VERSION,
-        "series": [(state_label(s), s.series.name, describe_series(s.series), s.heart is not None) for s in result.series],
+        "series": [
+            (state_label(s), s.series.name, describe_series(s.series), s.heart is not None) for s in result.series
+        ],
         "title": _title(groups),
-        "sections": [_section(group, table, n, len(groups)) for n, group in enumerate(groups)],
+        "sections": [_section(group, table, len(groups)) for group in groups],
         "flags": flags,
         "loud_flags": [line for line in flags if line.flag.severity != "info"],
         "inferred": inferred,
@@ -182,9 +186,7 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
         "table_name": table_name,
         "tables": COLOUR_TABLES,
         "page_data": _script_data(table_name),
-        "colour_bar": data_url(
-            encode_png(np.arange(LEVELS, -1, -1, dtype=np.uint8)[:, None], windowed_palette(table))
-        ),
+        "colour_bar": data_url(encode_png(np.arange(LEVELS, -1, -1, dtype=np.uint8)[:, None], windowed_palette(table))),
         "unit": 100,
     }
 
@@ -198,7 +200,7 @@ def _title(groups: tuple[Comparison, ...]) -> str:
     return "Myocardial perfusion"
 
 
-def _section(group: Comparison, table: NDArray[np.uint8], number: int, n_groups: int) -> Section:
+def _section(group: Comparison, table: NDArray[np.uint8], n_groups: int) -> Section:
     palette = windowed_palette(table)
     names = " and ".join(m.series.name for m in group.members)
     problems = []
@@ -220,9 +222,7 @@ def _disc(member: SeriesResult, percent: PolarMap, palette: NDArray[np.uint8]) -
     label = state_label(member)
     pixels = to_levels(disc_image(percent.value, n_pixels=_DISC_PIXELS))
     vessels = vessel_values(member.heart.polar_map)
-    said = ", ".join(
-        f"{v.vessel} {v.percent_of_maximum:.0f} %" for v in vessels if v.percent_of_maximum is not None
-    )
+    said = ", ".join(f"{v.vessel} {v.percent_of_maximum:.0f} %" for v in vessels if v.percent_of_maximum is not None)
     return Disc(
         label=label,
         state=member.series.state.value or "image",
@@ -251,10 +251,10 @@ def _solid(member: SeriesResult, heart: HeartResult, percent: PolarMap, table: N
     endo, epi = mean_nodes(heart)
     level = to_levels(percent.value)
     label = state_label(member)
-    palette = shaded_palette(table)
+    palette, cloud = shaded_palette(table), surface_cloud(epi, level)
     stills = []
     for viewpoint in VIEWPOINTS:
-        pixels = still_picture(epi, level, viewpoint, n_pixels=_STILL_PIXELS)
+        pixels = still_picture(cloud, viewpoint, n_pixels=_STILL_PIXELS)
         picture = data_url(encode_png(pixels, palette, transparent=BACKGROUND))
         alt = f"{label}: surface of the left ventricle, {viewpoint.name.lower()} view"
         stills.append(Still(viewpoint.name, picture, alt, json.dumps(np.round(view_matrix(viewpoint), 4).tolist())))
@@ -263,14 +263,19 @@ def _solid(member: SeriesResult, heart: HeartResult, percent: PolarMap, table: N
 
 
 def _quantity_rows(members: list[SeriesResult]) -> tuple[Row, ...]:
+    """One row for each quantity; neighbours that are missing for the same reasons share one."""
     names = list(dict.fromkeys(q.name for m in members if m.heart for q in m.heart.quantities))
-    rows = []
+    rows: list[Row] = []
     for name in names:
         cells = []
         for member in members:
             found = [q for q in (member.heart.quantities if member.heart else ()) if q.name == name]
             cells.append(_number_cell(found[0]) if found else NumberCell("–", "", ""))
-        rows.append(Row(name[:1].upper() + name[1:], tuple(cells)))
+        row = Row(name[:1].upper() + name[1:], tuple(cells))
+        if rows and all(c.reason for c in cells) and rows[-1].cells == row.cells:
+            rows[-1] = Row(f"{rows[-1].name}; {name}", row.cells)
+        else:
+            rows.append(row)
     return tuple(rows)
 
 
@@ -312,17 +317,15 @@ def _methods(members: list[SeriesResult]) -> tuple[str, ...]:
         heart = member.heart
         said = f"{member.series.name}: heart found by {heart.finder}; polar map sampled by {heart.polar_map.method}."
         if heart.agreement:
-            numbers = ", ".join(f"{k.replace('_', ' ')} {heart.agreement[k]:.3g}" for k in sorted(heart.agreement))
-            said += f" The other finder's answer differs by: {numbers}."
+            numbers = ", ".join(named_value(k, heart.agreement[k]) for k in sorted(heart.agreement))
+            said += f" Compared with the other finder: {numbers}."
         sentences.append(said)
     return tuple(sentences)
 
 
 def _script_data(table_name: str) -> str:
     """What the page's script needs, safe inside a script element."""
-    tables = {
-        name: base64.b64encode(colour_table(name).tobytes()).decode("ascii") for name in COLOUR_TABLES
-    }
+    tables = {name: base64.b64encode(colour_table(name).tobytes()).decode("ascii") for name in COLOUR_TABLES}
     text = json.dumps({"tables": tables, "table": table_name}, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 

@@ -125,9 +125,7 @@ def image_panel(comparison: Comparison, palette: NDArray[np.uint8]) -> ImagePane
             part = slice(half * N_COLUMNS, (half + 1) * N_COLUMNS)
             alt = f"{label}: {VIEW_NAMES['SA']}, slices {part.start + 1} to {part.stop} of {N_SHORT_AXIS}"
             short[half].append(
-                PictureRow(
-                    label, state, _sheet(slices[part], palette), alt, _drawing(contours[part], edges={0: "SA"})
-                )
+                PictureRow(label, state, _sheet(slices[part], palette), alt, _drawing(contours[part], edges={0: "SA"}))
             )
 
         both, lines = [], []
@@ -180,10 +178,12 @@ def _view(
     framing: Framing,
     n_pixels: int = SLICE_PIXELS,
 ) -> tuple[FloatArray, list[dict[str, list[FloatArray]]]]:
-    place = {"depths_mm": depths, "middle_mm": box.middle, "half_mm": framing.half_mm}
-    slices = cut_slices(heart, percent, view, n_pixels=n_pixels, **place)
-    contours = slice_contours(heart, surfaces, view, **place)
-    scale = UNIT / (2 * framing.half_mm)
+    half_mm = framing.half_mm(view)
+    slices = cut_slices(
+        heart, percent, view, depths_mm=depths, middle_mm=box.middle, half_mm=half_mm, n_pixels=n_pixels
+    )
+    contours = slice_contours(heart, surfaces, view, depths_mm=depths, middle_mm=box.middle, half_mm=half_mm)
+    scale = UNIT / (2 * half_mm)
     return slices, [{name: [line * scale for line in lines] for name, lines in c.items()} for c in contours]
 
 

@@ -35,48 +35,40 @@ def disc_image(value: FloatArray, *, n_pixels: int) -> FloatArray:
             seen = np.isfinite(cell)
             total += np.where(seen, w * np.where(seen, cell, 0.0), 0.0)
             weight += np.where(seen, w, 0.0)
-    nearest = value[
-        np.clip(np.rint(ring).astype(int), 0, n_rings - 1), np.rint(angle).astype(int) % n_angles
-    ]
+    nearest = value[np.clip(np.rint(ring).astype(int), 0, n_rings - 1), np.rint(angle).astype(int) % n_angles]
     shown = np.isfinite(nearest) & (weight > 0) & (radius <= 1 + 1.5 / n_pixels)
     picture: FloatArray = np.where(shown, total / np.where(weight > 0, weight, 1.0), np.nan)
     return picture
 
 
-def segment_outlines(segment: NDArray[np.int16], *, radius: float) -> str:
-    """SVG path of the lines between segments, about (0, 0), y downwards; the rim is not part of it."""
+def segment_edges(segment: NDArray[np.int16]) -> list[FloatArray]:
+    """Lines between segments, each (n, 2): x to the right, y downwards, in units of the disc's radius."""
     n_rings, n_angles = segment.shape
-    pieces: list[str] = []
+    lines = []
+    for ring, changes in enumerate(segment[:-1] != segment[1:], start=1):
+        for start, end in _runs(changes):
+            angle = 2 * np.pi * np.arange(start, end + 1) / n_angles
+            lines.append(ring / n_rings * np.stack([np.cos(angle), -np.sin(angle)], axis=1))
+    changes_along = segment != np.roll(segment, 1, axis=1)  # at the lower edge of each angle
+    for angle_index in range(n_angles):
+        angle = 2 * np.pi * angle_index / n_angles
+        for start, end in _runs(changes_along[:, angle_index]):
+            radius = np.array([start, end]) / n_rings
+            lines.append(np.outer(radius, [np.cos(angle), -np.sin(angle)]))
+    return lines
 
-    def point(ring_edge: int, angle_edge: int) -> str:
-        r, angle = radius * ring_edge / n_rings, 2 * np.pi * angle_edge / n_angles
-        return f"{r * np.cos(angle):.1f} {-r * np.sin(angle):.1f}"
 
-    between_rings = segment[:-1] != segment[1:]
-    for ring in range(n_rings - 1):
-        r = radius * (ring + 1) / n_rings
-        if between_rings[ring].all():
-            half = f"A{r:.1f} {r:.1f} 0 1 0"
-            pieces.append(f"M{r:.1f} 0{half} {-r:.1f} 0{half} {r:.1f} 0")
-            continue
-        for start, end in _runs(between_rings[ring]):
-            pieces.append(f"M{point(ring + 1, start)}A{r:.1f} {r:.1f} 0 0 0 {point(ring + 1, end)}")
-    between_angles = segment != np.roll(segment, 1, axis=1)  # line at the lower edge of the angle
-    for angle in range(n_angles):
-        for start, end in _runs(between_angles[:, angle]):
-            pieces.append(f"M{point(start, angle)}L{point(end, angle)}")
-    return "".join(pieces)
+def segment_outlines(segment: NDArray[np.int16], *, radius: float) -> str:
+    """The same lines as an SVG path about (0, 0); the rim is not part of it."""
+    return "".join(
+        "M" + " ".join(f"{x:.1f} {y:.1f}" for x, y in (line * radius).tolist()) for line in segment_edges(segment)
+    )
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Start and end (exclusive) of each run of true values; runs longer than a quarter are cut for arcs."""
+    """Start and end (exclusive) of each run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    longest = max(mask.size // 4, 1)
-    return [
-        (at, min(at + longest, end))
-        for start, end in edges.reshape(-1, 2).tolist()
-        for at in range(start, end, longest)
-    ]
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
 def segment_centres(polar_map: PolarMap, model: Literal[17, 20]) -> dict[int, tuple[float, float]]:

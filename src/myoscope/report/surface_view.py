@@ -56,49 +56,54 @@ def mean_nodes(heart: HeartResult) -> tuple[FloatArray, FloatArray]:
     return heart.frame.to_heart(endo), heart.frame.to_heart(epi)
 
 
-def still_picture(
-    nodes: FloatArray, cell_level: NDArray[np.uint8], viewpoint: Viewpoint, *, n_pixels: int
-) -> NDArray[np.uint8]:
-    """A shaded picture as indices into ``shaded_palette``; shape (n_pixels, n_pixels).
+@dataclass(frozen=True, eq=False, slots=True)
+class SurfaceCloud:
+    """A surface as a dense cloud of its own points, in heart coordinates: places, normals and tones."""
+
+    points: FloatArray
+    normals: FloatArray
+    tone: NDArray[np.int64]
+    half_mm: float
+
+
+def surface_cloud(nodes: FloatArray, cell_level: NDArray[np.uint8], *, per_cell: int = 5) -> SurfaceCloud:
+    """The surface sampled ``per_cell`` times along each side of every cell.
 
     ``nodes`` (ring + 1, angle, 3) in heart coordinates, ``cell_level`` (ring, angle) as ``to_levels`` gives it.
-    The surface is drawn as a dense cloud of its own points, the nearest to the viewer winning.
+    """
+    n_rings, n_angles = cell_level.shape
+    ring = (np.arange(n_rings * per_cell) + 0.5) / per_cell
+    angle = (np.arange(n_angles * per_cell) + 0.5) / per_cell
+    r0, a0 = ring.astype(int), angle.astype(int)
+    closed = np.concatenate([nodes, nodes[:, :1]], axis=1)
+    both = np.concatenate([closed, _node_normals(closed)], axis=-1)  # (ring + 1, angle + 1, 6)
+    along = both[r0] + (ring - r0)[:, None, None] * (both[r0 + 1] - both[r0])
+    fine = along[:, a0] + (angle - a0)[None, :, None] * (along[:, a0 + 1] - along[:, a0])
+    flat = fine.reshape(-1, 6)
+    return SurfaceCloud(
+        flat[:, :3],
+        flat[:, 3:],
+        np.repeat(np.repeat(_tones(cell_level), per_cell, axis=0), per_cell, axis=1).reshape(-1),
+        # One scale for every view, so that the pictures stand side by side.
+        0.53 * float(np.ptp(nodes.reshape(-1, 3), axis=0).max()) + 3,
+    )
+
+
+def still_picture(cloud: SurfaceCloud, viewpoint: Viewpoint, *, n_pixels: int) -> NDArray[np.uint8]:
+    """A shaded picture as indices into ``shaded_palette``; shape (n_pixels, n_pixels).
+
+    Of the points that fall on one pixel the nearest to the viewer wins.
     """
     across = view_matrix(viewpoint)
-    n_rings, n_angles = cell_level.shape
-    fine_rings = max(1, int(np.ceil(2.2 * n_pixels / n_rings)))
-    fine_angles = max(1, int(np.ceil(3.2 * n_pixels / n_angles)))
-    ring = (np.arange(n_rings * fine_rings) + 0.5) / fine_rings
-    angle = (np.arange(n_angles * fine_angles) + 0.5) / fine_angles
-    closed = np.concatenate([nodes, nodes[:, :1]], axis=1)
-
-    projected = closed @ across.T
-    normals = _node_normals(closed) @ across.T
-    r0, a0 = ring.astype(int), angle.astype(int)
-    fr, fa = (ring - r0)[:, None, None], (angle - a0)[None, :, None]
-
-    def between(field: FloatArray) -> FloatArray:
-        low = field[r0][:, a0] * (1 - fa) + field[r0][:, a0 + 1] * fa
-        high = field[r0 + 1][:, a0] * (1 - fa) + field[r0 + 1][:, a0 + 1] * fa
-        mixed: FloatArray = low * (1 - fr) + high * fr
-        return mixed
-
-    point, normal = between(projected).reshape(-1, 3), between(normals).reshape(-1, 3)
-    middle = (projected.reshape(-1, 3).min(axis=0) + projected.reshape(-1, 3).max(axis=0)) / 2
-    # Every view at the same scale, so that the four stand side by side.
-    half = 0.54 * float(np.linalg.norm(nodes.reshape(-1, 3).max(axis=0) - nodes.reshape(-1, 3).min(axis=0)))
-    half = min(half, 0.56 * float(np.ptp(nodes.reshape(-1, 3), axis=0).max()) + 4)
-    column = ((point[:, 0] - middle[0]) / half * 0.5 + 0.5) * n_pixels
-    row = (0.5 - (point[:, 1] - middle[1]) / half * 0.5) * n_pixels
-    shade = _shade(normal)
-    tone = _tones(cell_level)[r0][:, a0].reshape(-1)
-    colour = tone * N_SHADES + shade
-
+    point = cloud.points @ across.T
+    middle = (point.min(axis=0) + point.max(axis=0)) / 2
+    column = np.floor(((point[:, 0] - middle[0]) / cloud.half_mm * 0.5 + 0.5) * n_pixels).astype(int)
+    row = np.floor((0.5 - (point[:, 1] - middle[1]) / cloud.half_mm * 0.5) * n_pixels).astype(int)
+    colour = (cloud.tone * N_SHADES + _shade(cloud.normals @ across.T)).astype(np.uint8)
     picture = np.full((n_pixels, n_pixels), BACKGROUND, np.uint8)
-    column_i, row_i = np.floor(column).astype(int), np.floor(row).astype(int)
-    inside = (column_i >= 0) & (column_i < n_pixels) & (row_i >= 0) & (row_i < n_pixels)
-    order = np.argsort(point[inside, 2], kind="stable")  # far to near
-    picture[row_i[inside][order], column_i[inside][order]] = colour[inside][order]
+    order = np.argsort(point[:, 2], kind="stable")  # far to near
+    inside = order[((column >= 0) & (column < n_pixels) & (row >= 0) & (row < n_pixels))[order]]
+    picture[row[inside], column[inside]] = colour[inside]
     return picture
 
 
@@ -134,7 +139,8 @@ def viewer_mesh(endo: FloatArray, epi: FloatArray, cell_level: NDArray[np.uint8]
 
 def _tones(level: NDArray[np.uint8]) -> NDArray[np.int64]:
     tone = np.round(level.astype(float) * (N_TONES - 1) / 254).astype(np.int64)
-    return np.where(level == NOT_SEEN, UNSEEN_TONE, tone)
+    tone[level == NOT_SEEN] = UNSEEN_TONE
+    return tone
 
 
 def _shade(normal: FloatArray) -> NDArray[np.int64]:
@@ -144,7 +150,8 @@ def _shade(normal: FloatArray) -> NDArray[np.int64]:
     light = np.array([-0.35, 0.45, 0.82])
     facing = unit[:, 2] >= 0
     lit = np.where(facing, unit @ light, 0.35 * np.abs(unit @ light))
-    return np.clip(np.round(np.clip(lit, 0, 1) * (N_SHADES - 1)), 0, N_SHADES - 1).astype(np.int64)
+    shade: NDArray[np.int64] = np.round(np.clip(lit, 0, 1) * (N_SHADES - 1)).astype(np.int64)
+    return shade
 
 
 def _node_normals(closed: FloatArray) -> FloatArray:

@@ -37,12 +37,19 @@ EDGE_LABELS: dict[View, tuple[str, str, str, str]] = {
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Framing:
-    """What every slice of a comparison shares: half the width of the picture and the distances of the slices."""
+    """What every slice of a comparison shares: half the width of the pictures and the distances of the slices.
 
-    half_mm: float
+    Short axes are cropped closer than long axes, which must hold the whole length of the heart.
+    """
+
+    short_half_mm: float
+    long_half_mm: float
     sa_step_mm: float
     vla_step_mm: float
     hla_step_mm: float
+
+    def half_mm(self, view: View) -> float:
+        return self.short_half_mm if view == "SA" else self.long_half_mm
 
     def step_mm(self, view: View) -> float:
         return {"SA": self.sa_step_mm, "VLA": self.vla_step_mm, "HLA": self.hla_step_mm}[view]
@@ -76,7 +83,8 @@ def frame_together(boxes: list[HeartBox], *, n_short_axis: int, n_long_axis: int
     """One framing for hearts that are compared: the same scale and the same distance between slices."""
     size = np.max([b.size for b in boxes], axis=0)
     return Framing(
-        half_mm=float(size.max() / 2 + 9),
+        short_half_mm=float(size[:2].max() / 2 + 13),
+        long_half_mm=float(size.max() / 2 + 8),
         # The first slice grazes the apex, the last one lies just behind the valve plane.
         sa_step_mm=float((size[2] + 2) / (n_short_axis - 1)),
         vla_step_mm=float(0.72 * size[0] / (n_long_axis - 1)),
@@ -131,7 +139,9 @@ def cut_slices(
         depth: np.asarray(depths_mm, float),
     }
     weight = [
-        spline_weights(grid.shape[axis], (coordinate[axis] - origin[axis]) * direction_sign[axis] / grid.spacing_mm[axis])
+        spline_weights(
+            grid.shape[axis], (coordinate[axis] - origin[axis]) * direction_sign[axis] / grid.spacing_mm[axis]
+        )
         for axis in range(3)
     ]
     order = "".join("ijk"[axis] for axis in (depth, up, right))
@@ -150,20 +160,20 @@ def spline_weights(n: int, index: FloatArray) -> FloatArray:
     inside = (index >= -0.5) & (index <= n - 0.5)
     at = np.clip(index, 0, n - 1)
     basis = _b_spline(at[:, None] - np.arange(-1, n + 1)[None, :])
-    knots = _b_spline(np.arange(n)[:, None] - np.arange(-1, n + 1)[None, :])
+    knots = _b_spline(np.arange(float(n))[:, None] - np.arange(-1, n + 1)[None, :])
     # The outer coefficients mirror the inner ones, so the curve is flat past the last voxel.
     for matrix in (basis, knots):
-        matrix[:, 2] += matrix[:, 0] if n > 1 else 0
+        matrix[:, 2] += matrix[:, 0]
         matrix[:, -3] += matrix[:, -1]
     weights: FloatArray = np.linalg.solve(knots[:, 1:-1].T, basis[:, 1:-1].T).T
     return weights * inside[:, None]
 
 
 def _b_spline(x: FloatArray) -> FloatArray:
-    x = np.abs(x)
-    near = 2 / 3 - x**2 + x**3 / 2
-    far = np.clip(2 - x, 0, None) ** 3 / 6
-    value: FloatArray = np.where(x < 1, near, far)
+    distance: FloatArray = np.abs(x)
+    near: FloatArray = 2 / 3 - distance**2 + distance**3 / 2
+    far: FloatArray = np.maximum(2 - distance, 0.0) ** 3 / 6
+    value: FloatArray = np.where(distance < 1, near, far)
     return value
 
 
@@ -209,7 +219,7 @@ def display_maximum(heart: HeartResult, stack: NDArray[np.float64]) -> float:
     """
     grid = heart.short_axis.grid
     index = np.rint(heart.wall.grid.to_index(grid.points_mm())).astype(int)
-    inside = ((index >= 0) & (index < heart.wall.grid.shape)).all(axis=-1)
+    inside: NDArray[np.bool_] = np.all((index >= 0) & (index < heart.wall.grid.shape), axis=-1)
     i, j, k = np.where(inside[..., None], index, 0)[inside].T
     in_wall = np.zeros(grid.shape, bool)
     in_wall[inside] = heart.wall.array[i, j, k] > 0
