@@ -228,6 +228,15 @@ def _coded_position(header: Header, flags: list[Flag]) -> Stated:
                 by_code = Stated(codes.POSITION[code], "code", f"PatientOrientationCodeSequence {code[1]} {code[0]}")
     stated = codes.PATIENT_POSITION.get(header.text("PatientPosition").upper())
     by_header = Stated(stated[0], "header", "PatientPosition") if stated else MISSING
+    entries = {codes.ENTRY[c] for c in header.codes("PatientGantryRelationshipCodeSequence") if c in codes.ENTRY}
+    if stated and stated[1] and entries and stated[1] not in entries:
+        flags.append(
+            Flag(
+                "entry_contradictory",
+                f"The gantry code says {min(entries)}, PatientPosition says {stated[1]}.",
+                "warning",
+            )
+        )
     if by_code.value is None:
         return by_header
     if by_header.value is not None and by_header.value != by_code.value:
@@ -238,15 +247,6 @@ def _coded_position(header: Header, flags: list[Flag]) -> Stated:
                 "the code was believed.",
                 "warning",
                 {"code": by_code.value, "header": by_header.value},
-            )
-        )
-    entries = {codes.ENTRY[c] for c in header.codes("PatientGantryRelationshipCodeSequence") if c in codes.ENTRY}
-    if stated and stated[1] and entries and stated[1] not in entries:
-        flags.append(
-            Flag(
-                "entry_contradictory",
-                f"The gantry code says {min(entries)}, PatientPosition says {stated[1]}.",
-                "warning",
             )
         )
     return by_code
@@ -300,6 +300,8 @@ def _camera(header: Header) -> Stated:
     model = _model(header.text("ManufacturerModelName"))
     detector = header.first("DetectorInformationSequence")
     collimator = codes.COLLIMATOR_TYPE.get(detector.text("CollimatorType").upper(), "") if detector else ""
+    if detector and collimator == "pinhole" and detector.text("CollimatorGridName").upper().startswith("MPH"):
+        collimator = "multi-pinhole"
     described = ", ".join(part for part in (" ".join(p for p in (maker, model) if p), collimator) if part)
     if not described:
         return MISSING

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_FILE_BYTES = 1 << 30
+# A deflated data set is unpacked in memory at once, several times over; no NM study comes near this.
+_MAX_UNPACKED_BYTES = 1 << 28
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _MAX_VALUES = 100_000
 
@@ -243,7 +245,7 @@ def _refuse_deflate_bomb(content: bytes, file_name: str) -> None:
         while chunk and not inflater.eof:
             n_bytes += len(inflater.decompress(chunk, 1 << 24))
             chunk = inflater.unconsumed_tail
-            if n_bytes > MAX_FILE_BYTES:
-                raise UnreadableFile(f"{file_name} would unpack to more than {MAX_FILE_BYTES >> 30} GB.")
+            if n_bytes > _MAX_UNPACKED_BYTES:
+                raise UnreadableFile(f"{file_name} would unpack to more than {_MAX_UNPACKED_BYTES >> 20} MB.")
     except zlib.error as error:
         raise UnreadableFile(f"{file_name} is damaged: its deflated data cannot be unpacked.") from error

@@ -16,6 +16,8 @@ from myoscope.io.dicom_header import Header, contain
 MAX_IMAGE_BYTES = 1 << 30
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)
+# The first that knows the transfer syntax decodes: one library per format, so that a damaged file meets only one.
+_DECODERS = ("pydicom", "pyjpegls", "pylibjpeg", "pillow", "gdcm")
 
 
 def frame_shape(header: Header) -> tuple[int, int, int]:
@@ -69,7 +71,7 @@ def stored_pixels(header: Header) -> NDArray[Any]:
     if syntax and syntax not in _NATIVE:
         return _decoded(header, shape)
     content = contain(lambda: bytes(header.dataset.get(keyword)), f"{name}: the pixels cannot be read.")
-    floating = {"FloatPixelData": np.dtype("f4"), "DoubleFloatPixelData": np.dtype("f8")}
+    floating: dict[str, np.dtype[Any]] = {"FloatPixelData": np.dtype("f4"), "DoubleFloatPixelData": np.dtype("f8")}
     dtype = floating.get(keyword) or _integer_type(header)
     dtype = dtype.newbyteorder(">" if syntax == _BIG_ENDIAN else "<")
     n_values = int(np.prod(shape))
@@ -122,10 +124,11 @@ def _decoded(header: Header, shape: tuple[int, int, int]) -> NDArray[Any]:
     name = header.file_name
 
     def decode() -> NDArray[Any]:
-        from pydicom.pixels.decoders import get_decoder
+        from pydicom.pixels.decoders.base import get_decoder
 
         decoder = get_decoder(header.dataset.file_meta.TransferSyntaxUID)
-        array, _ = decoder.as_array(header.dataset, raw=True)
+        plugin = next((p for p in _DECODERS if p in decoder.available_plugins), "")
+        array, _ = decoder.as_array(header.dataset, raw=True, decoding_plugin=plugin)
         return np.asarray(array)
 
     pixels = contain(decode, f"{name}: its compressed pixels are damaged, or no decoder for them is installed.")

@@ -165,7 +165,7 @@ def _kind(header: Header, vectors: Vectors, n_frames: int, flags: list[Flag]) ->
                 "warning",
             )
         )
-    elif kind not in words:
+    elif kind not in {word.upper() for word in header.texts("ImageType")}:
         flags.append(Flag("image_type_unusual", f"ImageType is spelled unusually; it was read as {kind}.", "info"))
     if n_gates > 1 and "GATED" not in kind:
         kind = kind.replace("TOMO", "GATED TOMO")

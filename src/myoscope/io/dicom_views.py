@@ -131,19 +131,15 @@ def _start_and_step(
     header: Header, rotation: int, detector: int, n_views: int, flags: list[Flag]
 ) -> tuple[float, float]:
     name = header.file_name
-    turn = _item(header.items("RotationInformationSequence"), rotation)
-    head = _item(header.items("DetectorInformationSequence"), detector)
-    by_orientation = orientation_angle_deg(head.numbers("ImageOrientationPatient")) if head else None
-    start = head.number("StartAngle") if head else None
-    if start is None and turn is not None:
-        start = turn.number("StartAngle")
-        if detector > 1 and start is not None:
-            # The rotation's start angle is that of the first detector.
-            start = None
+    turns = header.items("RotationInformationSequence")
+    heads = header.items("DetectorInformationSequence")
+    turn, head = _item(turns, rotation), _item(heads, detector)
+    start = _start_deg(turns, heads, rotation, detector)
+    facing = _facing_deg(head)
     if start is None:
-        if by_orientation is None:
+        if facing is None:
             raise UnreadableFile(f"{name} does not say at which angle detector {detector} started (StartAngle).")
-        start = by_orientation
+        start = facing
         flags.append(
             Flag(
                 "start_angle_inferred",
@@ -152,16 +148,16 @@ def _start_and_step(
                 {"detector": detector, "start_angle_deg": start},
             )
         )
-    elif by_orientation is not None and rotation == 1:
-        apart = abs((start - by_orientation + 180) % 360 - 180)
+    elif facing is not None and rotation == 1:
+        apart = abs((start - facing + 180) % 360 - 180)
         if apart > 2:
             flags.append(
                 Flag(
                     "start_angle_contradicts_orientation",
-                    f"Detector {detector} starts at {start:g} degrees, but its orientation says "
-                    f"{by_orientation:.1f}; the start angle was believed.",
+                    f"Detector {detector} starts at {start:g} degrees, but its orientation says {facing:.1f}; "
+                    "the start angle was believed.",
                     "warning",
-                    {"start_angle_deg": start, "by_orientation_deg": by_orientation},
+                    {"start_angle_deg": start, "by_orientation_deg": facing},
                 )
             )
     if n_views == 1:
@@ -189,6 +185,35 @@ def _start_and_step(
     if direction not in ("CW", "CC", "CCW"):
         raise UnreadableFile(f"{name} does not say to which side its detectors turn (RotationDirection CW or CC).")
     return start, -step if direction == "CW" else step
+
+
+def _start_deg(turns: Sequence[Header], heads: Sequence[Header], rotation: int, detector: int) -> float | None:
+    """The stated start angle of a detector in a rotation, or None.
+
+    A detector's own start angle holds for the first rotation; a later rotation moves it by the difference of the
+    rotations' start angles. Without one, the rotation's start angle is that of the first detector, and the others
+    follow from how their orientations differ, or from one rotation item per detector.
+    """
+    turn, first_turn = _item(turns, rotation), _item(turns, 1)
+    turn_deg = turn.number("StartAngle") if turn else None
+    first_turn_deg = first_turn.number("StartAngle") if first_turn else None
+    head = _item(heads, detector)
+    own = head.number("StartAngle") if head else None
+    if own is not None:
+        if turn_deg is None or first_turn_deg is None:
+            return own
+        return own + turn_deg - first_turn_deg
+    if turn_deg is None or detector == 1:
+        return turn_deg
+    here, first = _facing_deg(head), _facing_deg(_item(heads, 1))
+    if here is not None and first is not None:
+        return turn_deg + here - first
+    own_turn = _item(turns, detector) if len(turns) == len(heads) else None
+    return own_turn.number("StartAngle") if own_turn else None
+
+
+def _facing_deg(head: Header | None) -> float | None:
+    return orientation_angle_deg(head.numbers("ImageOrientationPatient")) if head else None
 
 
 def _radii(header: Header, rotation: int, detector: int, n_views: int, flags: list[Flag]) -> list[float]:
