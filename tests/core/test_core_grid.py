@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myoscope.core import Grid, InvalidValue
@@ -27,12 +27,14 @@ def grid_of(directions: np.ndarray, spacing: tuple[float, float, float] = (2, 3,
 coordinates = st.floats(-500, 500, allow_nan=False)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 47), st.tuples(coordinates, coordinates, coordinates))
 def test_index_to_mm_and_back_is_the_identity(which: int, index: tuple[float, float, float]) -> None:
     grid = grid_of(signed_permutations()[which])
     np.testing.assert_allclose(grid.to_index(grid.to_mm(index)), index, atol=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-2, 2), min_size=9, max_size=9))
 def test_the_voxel_volume_is_that_of_the_parallelepiped(numbers: list[float]) -> None:
     edges = np.array(numbers).reshape(3, 3) + 4 * np.eye(3)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myoscope.core import (
@@ -65,6 +65,7 @@ def test_the_wall_above_the_valve_plane_counts_as_basal_and_below_the_cavity_end
     np.testing.assert_array_equal(segment_number([1.4, -0.4], 90, apex=False), [1, 13])
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.floats(0, 1), st.integers(0, 359), st.integers(-3, 3), st.sampled_from([17, 20]))
 def test_a_whole_turn_changes_nothing(fraction: float, angle: int, turns: int, model: int) -> None:
     here = segment_number(fraction, angle, apex=False, model=model)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import pytest
 
 from myoscope.core import CardiacFrame, InvalidValue, Surfaces
 
-FRAME = CardiacFrame((3, -4, 5), (1, -1, -1))
+FRAME = CardiacFrame(np.array((3, -4, 5)), np.array((1, -1, -1)))
 
 
 def prolate(short_mm: float, long_mm: float, base_mm: float, *, rings: int = 200, angles: int = 360) -> np.ndarray:

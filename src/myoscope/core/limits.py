@@ -107,8 +107,8 @@ class NormalLimits:
             if getattr(self, name) not in ("any", value)
         ]
         if corrected != self.corrected:
-            with_or_without = "with" if self.corrected else "without"
-            found.append(f"the limits are for images {with_or_without} attenuation correction, the study is not")
+            ours, theirs = ("with", "without") if self.corrected else ("without", "with")
+            found.append(f"the limits are for images {ours} attenuation correction, the study is {theirs} it")
         return tuple(found)
 
     def __repr__(self) -> str:

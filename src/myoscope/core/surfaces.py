@@ -84,7 +84,8 @@ class Surfaces:
     @property
     def wall_mL(self) -> FloatArray:
         """Volume between the surfaces; one value per gate."""
-        return _enclosed_mL(self.epi_mm) - _enclosed_mL(self.endo_mm)
+        wall: FloatArray = _enclosed_mL(self.epi_mm) - _enclosed_mL(self.endo_mm)
+        return wall
 
     def cell_area_mm2(self) -> FloatArray:
         """Mid-wall area of every polar-map cell; shape (..., ring, angle)."""

@@ -151,7 +151,7 @@ class _Keys:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise UnreadableFile(f"{self.path.name}: '{key}' is {text[:40]!r}, not a number")
+            raise UnreadableFile(f"{self.path.name}: '{key}' is not a number")
         return value
 
     def count(self, key: str, default: int | None = None) -> int:
