@@ -10,14 +10,14 @@ counts are too low to see the wall, it is bridged from its neighbours.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core import N_ANGLES, N_RINGS, CardiacFrame, GeometryMismatch, HeartNotFound, Surfaces, Volume
 from myoscope.core.geometry import FloatArray
-from myoscope.heart.valve_plane import fit_valve_plane
+from myoscope.heart.valve_plane import ValvePlane, fit_valve_plane
 
 if TYPE_CHECKING:
     from myoscope.heart.left_ventricle import LeftVentricle
@@ -30,8 +30,11 @@ _RADIAL_STEP_MM = 1.0
 _MAX_RADIUS_MM = 60.0
 _BEYOND_BASE_MM = 30.0
 
-# How far neighbours lend each other their counts, mm along the wall.
-_SMOOTH_MM = 7.0
+# How far neighbours lend each other their counts: mm along the wall for each mm of resolution. The width of
+# the whole wall comes from the wider neighbourhood, its regional differences from the narrower one.
+_REGION, _WHOLE = 0.95, 2.5
+# How much regions of one wall differ in thickness: prior standard deviation.
+_SPREAD_MM = 1.5
 
 
 def default_resolution_mm(volume: Volume) -> float:
@@ -62,14 +65,26 @@ def fit_surfaces(volume: Volume, lv: LeftVentricle, *, resolution_fwhm_mm: float
     assumed = resolution_fwhm_mm is None
     fwhm_mm = default_resolution_mm(volume) if resolution_fwhm_mm is None else float(resolution_fwhm_mm)
     note = f"resolution {fwhm_mm:.3g} mm FWHM ({'assumed from the voxel size' if assumed else 'given'})"
-    static = _fit_static(_Image(volume.summed()), lv, fwhm_mm * _FWHM_TO_SIGMA)
+    steps = ("surfaces by blurred-slab fit", note)
+    sigma_mm = fwhm_mm * _FWHM_TO_SIGMA
+    whole = _Image(volume.summed())
+    rays, radius, ridge = _follow_wall(whole, lv, sigma_mm)
+    if volume.frame_axis != "gate":
+        valve = fit_valve_plane(rays.points(radius), ridge, rays.origin[:, 2], body=rays.body, fwhm_mm=fwhm_mm)
+        nodes, thickness, visible = _fit_wall(whole, rays, rays.points(radius), valve, sigma_mm)
+        endo, epi = _two_sides(nodes, thickness, valve)
+        steps += (f"{1 - visible.mean():.1%} of the wall bridged",)
+    else:
+        gates = [_Image(volume.frame(gate)) for gate in range(volume.n_frames)]
+        endo, epi, valve, visible = _fit_gates(gates, rays, radius, sigma_mm)
+        steps += (f"{1 - visible.mean():.1%} of the wall bridged", f"mass conserved over {len(gates)} gates")
     return Surfaces(
-        static.endo,
-        static.epi,
+        rays.to_patient(endo),
+        rays.to_patient(epi),
         lv.frame,
-        static.valve_point,
-        static.valve_normal,
-        ("surfaces by blurred-slab fit", note, f"bridged {static.bridged:.1%} of the wall"),
+        rays.to_patient(valve.point),
+        valve.normal @ lv.frame.rotation,
+        steps,
     )
 
 
@@ -104,6 +119,12 @@ class _Rays:
     angle: FloatArray  # (column,)
 
     @property
+    def body(self) -> NDArray[np.bool_]:
+        """Rows searched around the axis, not about the cap's centre."""
+        body: NDArray[np.bool_] = self.tilt > 0.4999 * np.pi
+        return body
+
+    @property
     def direction(self) -> FloatArray:
         """Unit vectors in heart coordinates; (row, column, 3)."""
         across, along = np.sin(self.tilt)[:, None], np.cos(self.tilt)[:, None]
@@ -123,60 +144,101 @@ class _Rays:
         return self.frame.to_patient(points)
 
 
-@dataclass(eq=False, slots=True)
-class _Fit:
-    endo: FloatArray
-    epi: FloatArray
-    valve_point: FloatArray
-    valve_normal: FloatArray
-    bridged: float
-    detail: dict[str, Any]
-
-
-def _fit_static(image: _Image, lv: LeftVentricle, sigma_mm: float) -> _Fit:
-    rays, start = _start_from_mask(image, lv)
-    radius, ridge = _follow_ridge(image, rays, start)
-    centre_shift = 2 * np.stack([radius * np.cos(rays.angle), radius * np.sin(rays.angle)], -1)
-    body = (rays.tilt > 1.57) & (rays.origin[:, 2] > rays.origin[-1, 2] + _BEYOND_BASE_MM)
-    shift = centre_shift[body].mean(axis=(0, 1)) if body.any() else np.zeros(2)
-    if np.linalg.norm(shift) > 0.5:
+def _follow_wall(image: _Image, lv: LeftVentricle, sigma_mm: float) -> tuple[_Rays, FloatArray, FloatArray]:
+    """Rays about the ventricle's own axis, the mid-wall's distance along each, and the counts there."""
+    rays, start = _start_from_mask(lv)
+    radius, ridge = _follow_ridge(image, rays, start, sigma_mm)
+    upper = rays.body & (rays.origin[:, 2] > rays.origin[-1, 2] + _BEYOND_BASE_MM)
+    moments = 2 * np.stack([radius * np.cos(rays.angle), radius * np.sin(rays.angle)], axis=-1)
+    off_axis = moments[upper].mean(axis=(0, 1)) if upper.any() else np.zeros(2)
+    if np.linalg.norm(off_axis) > 0.5:
         points = rays.points(radius)
-        rays.origin = rays.origin + np.array([shift[0], shift[1], 0.0])
-        radius = _radius_through(rays, points)
-        radius, ridge = _follow_ridge(image, rays, radius)
+        rays.origin = rays.origin + np.array([*off_axis, 0.0])
+        radius, ridge = _follow_ridge(image, rays, _radius_through(rays, points), sigma_mm)
+    return rays, radius, ridge
 
-    mid = rays.points(radius)
-    plane_point, plane_normal = fit_valve_plane(mid, ridge, rays.origin[:, 2], body=rays.tilt > 1.57)
-    valve_point, valve_normal = plane_point, plane_normal
-    detail: dict[str, Any] = {}
-    bridged = 0.0
-    thickness = np.full((N_RINGS + 1, N_ANGLES), 10.0)
-    nodes = _resample(mid, valve_point, valve_normal)
+
+def _fit_wall(
+    image: _Image, rays: _Rays, mid: FloatArray, valve: ValvePlane, sigma_mm: float
+) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Mid-wall nodes, wall thickness and whether the wall was seen, from profiles along its normals."""
+    nodes = _resample(mid, valve)
     for _ in range(2):
         normals, curvature = _normals(nodes)
-        shift_mm, thickness, visible = _fit_profiles(image, rays, nodes, normals, curvature, sigma_mm)
-        bridged = float(1 - visible.mean())
-        nodes = nodes + shift_mm[..., None] * normals
+        shift, thickness, visible = _fit_profiles(image, rays, nodes, normals, curvature, sigma_mm)
+        nodes = nodes + shift[..., None] * normals
         nodes[0] = nodes[0].mean(axis=0)
         # Moving along normals leaves the valve plane: put the rows back at equal arc length.
-        nodes = _resample(_extended(nodes), valve_point, valve_normal)
+        nodes = _resample(_extended(nodes), valve)
+    return nodes, thickness, visible
+
+
+def _two_sides(nodes: FloatArray, thickness: FloatArray, valve: ValvePlane) -> tuple[FloatArray, FloatArray]:
+    """Endo- and epicardium, half the thickness to either side; the last row's offsets lie in the valve plane."""
     normals, _ = _normals(nodes)
     lean = np.clip((np.linspace(0, 1, N_RINGS + 1) - 0.8) / 0.2, 0, 1) ** 2
-    across = (normals @ valve_normal)[..., None] * valve_normal
+    across = (normals @ valve.normal)[..., None] * valve.normal
     direction = normals - lean[:, None, None] * across
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-    half = 0.5 * thickness[..., None]
-    return _Fit(
-        rays.to_patient(nodes - half * direction),
-        rays.to_patient(nodes + half * direction),
-        rays.to_patient(valve_point),
-        valve_normal @ rays.frame.rotation,
-        bridged,
-        detail,
-    )
+    offset = 0.5 * thickness[..., None] * direction
+    return nodes - offset, nodes + offset
 
 
-def _start_from_mask(image: _Image, lv: LeftVentricle) -> tuple[_Rays, FloatArray]:
+def _fit_gates(
+    gates: list[_Image], rays: _Rays, radius: FloatArray, sigma_mm: float
+) -> tuple[FloatArray, FloatArray, ValvePlane, NDArray[np.bool_]]:
+    """Both surfaces in every gate, heart coordinates (gate, 41, 72, 3), with one wall volume for all gates.
+
+    The mid-wall and the valve plane move with the first harmonics of the cycle; thickness is fitted gate by
+    gate and then scaled so that the volume between the surfaces does not change.
+    """
+    fwhm_mm = sigma_mm / _FWHM_TO_SIGMA
+    followed = [_follow_ridge(image, rays, radius, 1.3 * sigma_mm) for image in gates]
+    radii = _harmonics(np.stack([radius for radius, _ in followed]))
+    ridges = _harmonics(np.stack([ridge for _, ridge in followed]))
+    planes = [
+        fit_valve_plane(rays.points(radius), ridge, rays.origin[:, 2], body=rays.body, fwhm_mm=fwhm_mm)
+        for radius, ridge in zip(radii, ridges, strict=True)
+    ]
+    points = _harmonics(np.stack([plane.point for plane in planes]))
+    normals = _harmonics(np.stack([plane.normal for plane in planes]))
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    planes = [ValvePlane(point, normal) for point, normal in zip(points, normals, strict=True)]
+    fits = [
+        _fit_wall(image, rays, rays.points(radius), plane, sigma_mm)
+        for image, radius, plane in zip(gates, radii, planes, strict=True)
+    ]
+    nodes = _harmonics(np.stack([fit[0] for fit in fits]))
+    nodes = np.stack([_resample(_extended(mid), plane) for mid, plane in zip(nodes, planes, strict=True)])
+    thickness = _harmonics(np.stack([fit[1] for fit in fits]))
+    sides = [_two_sides(mid, width, plane) for mid, width, plane in zip(nodes, thickness, planes, strict=True)]
+    endo, epi = np.stack([side[0] for side in sides]), np.stack([side[1] for side in sides])
+
+    resting = ValvePlane(points.mean(axis=0), normals.mean(axis=0) / np.linalg.norm(normals.mean(axis=0)))
+
+    def wall_mL(scale: FloatArray) -> FloatArray:
+        half = 0.5 * (epi - endo) * scale[:, None, None, None]
+        centre = 0.5 * (epi + endo)
+        return Surfaces(centre - half, centre + half, rays.frame, resting.point, resting.normal).wall_mL
+
+    scale = np.ones(len(gates))
+    target = float(wall_mL(scale).mean())
+    for _ in range(6):
+        scale = scale * target / wall_mL(scale)
+    half, centre = 0.5 * (epi - endo) * scale[:, None, None, None], 0.5 * (epi + endo)
+    visible = np.stack([fit[2] for fit in fits])
+    return centre - half, centre + half, resting, visible
+
+
+def _harmonics(values: FloatArray, *, highest: int = 3) -> FloatArray:
+    """The first harmonics of a cycle; gates on axis 0."""
+    spectrum = np.fft.rfft(values, axis=0)
+    spectrum[highest + 1 :] = 0
+    smooth: FloatArray = np.fft.irfft(spectrum, len(values), axis=0)
+    return smooth
+
+
+def _start_from_mask(lv: LeftVentricle) -> tuple[_Rays, FloatArray]:
     """Rays about the outlined wall, and the distance at which each meets its middle."""
     mask = lv.wall.array
     voxels = np.argwhere(mask)
@@ -189,10 +251,7 @@ def _start_from_mask(image: _Image, lv: LeftVentricle) -> tuple[_Rays, FloatArra
     from_axis = np.hypot(wall[:, 0], wall[:, 1])
     typical = float(np.median(from_axis[low]))
     near_axis = (from_axis < max(0.45 * typical, 6.0)) & (height > np.median(height))
-    if near_axis.sum() < 3:
-        top = float(np.percentile(height, 98)) - 4
-    else:
-        top = float(np.median(height[near_axis]))
+    top = float(np.percentile(height, 98)) - 4 if near_axis.sum() < 3 else float(np.median(height[near_axis]))
     cap = float(np.clip(0.8 * typical, 12, 26))
     cap_centre = top - cap
     n_cap = max(8, int(np.ceil(np.pi / 2 * cap / _ROW_STEP_MM)))
@@ -252,14 +311,14 @@ def _blur(value: FloatArray, around_mm: FloatArray, reach_mm: float, row_mm: flo
     return result
 
 
-def _follow_ridge(image: _Image, rays: _Rays, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _follow_ridge(image: _Image, rays: _Rays, radius: FloatArray, sigma_mm: float) -> tuple[FloatArray, FloatArray]:
     """The smooth surface along which counts across the wall are highest, and those counts."""
-    for window, reach in ((9.0, 9.0), (6.0, 7.0), (4.0, 5.0)):
+    for window, reach in ((9.0, 3.0), (6.0, 2.4), (4.0, 1.7)):
         offset = np.arange(-window, window + 0.5, _RADIAL_STEP_MM)
         depth = np.maximum(radius[..., None] + offset, 2.0)
         counts = image.at(rays.to_patient(rays.points(depth)))
         around = np.maximum(radius.mean(axis=1) * np.sin(rays.tilt), 0.5)
-        counts = _blur(counts, around, 5.0)
+        counts = _blur(counts, around, 1.7 * sigma_mm)
         best = counts.argmax(axis=-1)
         inner = np.clip(best, 1, offset.size - 2)
         left, peak, right = (np.take_along_axis(counts, (inner + d)[..., None], -1)[..., 0] for d in (-1, 0, 1))
@@ -268,7 +327,7 @@ def _follow_ridge(image: _Image, rays: _Rays, radius: FloatArray) -> tuple[Float
         level = np.percentile(peak, 80)
         # A maximum at the window's end is a slope towards something else, not the wall.
         sure = np.where(best == inner, np.clip(peak / level, 0, 1) ** 2, 1e-3) + 1e-6
-        radius = _smooth(radius + found, sure, rays.tilt, np.full(rays.tilt.size, radius.mean()), reach)
+        radius = _smooth(radius + found, sure, rays.tilt, np.full(rays.tilt.size, radius.mean()), reach * sigma_mm)
         radius = np.clip(radius, 5, _MAX_RADIUS_MM)
     counts = image.at(rays.to_patient(rays.points(radius[..., None] + np.arange(-4.0, 4.5, 1.0)))).max(axis=-1)
     return radius, counts
@@ -277,7 +336,7 @@ def _follow_ridge(image: _Image, rays: _Rays, radius: FloatArray) -> tuple[Float
 def _radius_through(rays: _Rays, points: FloatArray) -> FloatArray:
     """Distances along the rays (their axis moved) at which they pass a surface given by its points."""
     relative = points - rays.origin[:, None]
-    cap = rays.tilt < 1.57
+    cap = ~rays.body
     radius = np.where(cap[:, None], np.linalg.norm(relative, axis=-1), np.hypot(relative[..., 0], relative[..., 1]))
     angle = np.arctan2(relative[..., 1], relative[..., 0])
     result = np.empty_like(radius)
@@ -289,11 +348,11 @@ def _radius_through(rays: _Rays, points: FloatArray) -> FloatArray:
     return result
 
 
-def _resample(mid: FloatArray, valve_point: FloatArray, valve_normal: FloatArray) -> FloatArray:
+def _resample(mid: FloatArray, valve: ValvePlane) -> FloatArray:
     """Nodes equally spaced in arc length from the apex to the valve plane on every meridian; (41, 72, 3)."""
     apex = mid[:1].mean(axis=1, keepdims=True)
     path = np.concatenate([np.broadcast_to(apex, (1, mid.shape[1], 3)), mid[1:]])
-    beyond = (path - valve_point) @ valve_normal
+    beyond = (path - valve.point) @ valve.normal
     steps = np.linalg.norm(np.diff(path, axis=0), axis=-1)
     length = np.concatenate([np.zeros((1, mid.shape[1])), np.cumsum(steps, axis=0)])
     crossed = beyond > 0
@@ -347,20 +406,23 @@ def _fit_profiles(
     radius = np.linalg.norm(nodes[:, :, :2] - nodes[:, :, :2].mean(axis=1, keepdims=True), axis=-1).mean(axis=1)
     around = np.maximum(radius, 0.5)
     row_mm = float(np.linalg.norm(np.diff(nodes, axis=0), axis=-1).mean())
-    counts = _blur(counts, around, _SMOOTH_MM, row_mm)
     rows, columns = np.arange(0, N_RINGS + 1, 2), np.arange(0, N_ANGLES, 3)
     pick = np.ix_(rows, columns)
-    profile = counts[pick].reshape(-1, depth.size)
     bend = curvature[pick].reshape(-1)
-    shift, width, height = _fit_slabs(profile, depth, bend, sigma_mm)
+    fwhm_mm = sigma_mm / _FWHM_TO_SIGMA
+    whole = _blur(counts, around, _WHOLE * fwhm_mm, row_mm)[pick].reshape(-1, depth.size)
+    _, width, height = _fit_slabs(whole, depth, bend, sigma_mm, typical_mm=10.0, spread_mm=4.0)
+    typical_mm = float(np.average(width, weights=height**2))
+    region = _blur(counts, around, _REGION * fwhm_mm, row_mm)[pick].reshape(-1, depth.size)
+    shift, width, height = _fit_slabs(region, depth, bend, sigma_mm, typical_mm=typical_mm, spread_mm=_SPREAD_MM)
     level = np.percentile(height, 75)
     seen = height > 0.25 * level
     grid_shape = (rows.size, columns.size)
     weight = np.where(seen, np.clip(height / level, 0, 1) ** 2, 0).reshape(grid_shape) + 1e-6
     fields = []
     for field in (shift, width):
-        smooth = _blur(field.reshape(grid_shape) * weight, around[rows], _SMOOTH_MM, 2 * row_mm)
-        smooth /= _blur(weight, around[rows], _SMOOTH_MM, 2 * row_mm)
+        smooth = _blur(field.reshape(grid_shape) * weight, around[rows], _REGION * fwhm_mm, 2 * row_mm)
+        smooth /= _blur(weight, around[rows], _REGION * fwhm_mm, 2 * row_mm)
         fields.append(_finer(smooth, rows, columns))
     visible = _finer(seen.astype(float).reshape(grid_shape), rows, columns) > 0.5
     return fields[0], fields[1], visible
@@ -380,7 +442,13 @@ def _finer(field: FloatArray, rows: NDArray[np.int_], columns: NDArray[np.int_])
 
 
 def _fit_slabs(
-    profile: FloatArray, depth: FloatArray, curvature: FloatArray, sigma_mm: float
+    profile: FloatArray,
+    depth: FloatArray,
+    curvature: FloatArray,
+    sigma_mm: float,
+    *,
+    typical_mm: float,
+    spread_mm: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Displacement, width (mm) and height of the slab under each blurred profile; arrays (node,).
 
@@ -403,9 +471,9 @@ def _fit_slabs(
     jacobian_factor = np.clip(1 + curvature[:, None] * depth, 0.35, None)
     lean = curvature[:, None] * sigma_mm**2 / jacobian_factor
 
-    shift, width = np.zeros(n), np.full(n, 10.0)
+    shift, width = np.zeros(n), np.full(n, typical_mm)
     level = np.column_stack([np.ones(n), np.full(n, 0.1), np.full(n, 0.1)])
-    typical, spread = 10.0, 3.0
+    noise = np.full(n, 0.02**2)
 
     def edge(at: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Blurred step rising outward at ``at``, and its derivative with respect to ``at``."""
@@ -427,20 +495,20 @@ def _fit_slabs(
         weighted = jacobian * weight[..., None]
         normal = np.einsum("nki,nkj->nij", weighted, weighted)
         right = np.einsum("nki,nk->ni", weighted, residual)
-        noise = 0.02**2
         prior = np.zeros((n, 5))
-        prior[:, 1:3] = noise / 0.3**2
+        prior[:, 1:3] = noise[:, None] / 0.3**2
         prior[:, 3] = noise / 4.0**2
-        prior[:, 4] = noise / spread**2
+        prior[:, 4] = noise / spread_mm**2
         normal[:, np.arange(5), np.arange(5)] += prior + 1e-9
         right[:, 1:3] -= prior[:, 1:3] * (level[:, 1:3] - 0.05)
         right[:, 3] -= prior[:, 3] * shift
-        right[:, 4] -= prior[:, 4] * (width - typical)
+        right[:, 4] -= prior[:, 4] * (width - typical_mm)
         step = np.linalg.solve(normal, right[..., None])[..., 0]
         level = np.clip(level + step[:, :3], [0.2, -0.1, -0.1], [4.0, 1.5, 2.0])
         shift = np.clip(shift + np.clip(step[:, 3], -2, 2), -8, 8)
         width = np.clip(width + np.clip(step[:, 4], -2, 2), 3, 25)
-        if iteration == 6:
-            typical, spread = float(np.average(width, weights=scale**2)), 2.0
+        if iteration == 5:
+            # Misfit is noise shared by neighbouring depths: it counts as fewer samples than there are.
+            noise = np.maximum(noise, 4 * (residual**2).sum(axis=1) / weight.sum(axis=1))
     height: FloatArray = level[:, 0] * scale
     return shift, width, height
