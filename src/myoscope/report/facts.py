@@ -5,6 +5,7 @@ Every sentence here may hold text that came from a file; the page escapes it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,6 +153,26 @@ def plain_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " / ".join(plain_value(v) for v in value)
     return str(value)
+
+
+_AFTER_NAME = re.compile(
+    r": | (?=(?:is|are|was|holds?|has|have|does|do|may|cannot|could|says|declares|lacks|ends|names)\b)"
+)
+_LOOKS_LIKE_A_NAME = re.compile(r"\S\.(?:dcm|ima|img|nii|gz|hdr|h33|hv|v|i33|zip)\b|[\\/]\w", re.IGNORECASE)
+
+
+def without_file_name(sentence: str) -> str:
+    """A sentence about a file, with the file's name taken out: names may identify the patient.
+
+    The sentence begins with the name. Where the rest might still hold one, only the fact remains that a file
+    was left out.
+    """
+    found = _AFTER_NAME.search(sentence)
+    rest = sentence[found.end() :] if found else ""
+    if not rest or _LOOKS_LIKE_A_NAME.search(rest):
+        return "A file was left out; the program said why when it ran."
+    joint = ": " if found and found.group() == ": " else " "
+    return f"A file{joint}{rest}"
 
 
 def _each_once(flags: Iterable[Flag]) -> list[Flag]:

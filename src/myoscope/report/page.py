@@ -22,6 +22,7 @@ from myoscope.report.facts import (
     format_quantity,
     inferences,
     named_value,
+    without_file_name,
 )
 from myoscope.report.indexed_png import LEVELS, data_url, encode_png, to_levels, windowed_palette
 from myoscope.report.pairing import Comparison, comparisons, state_label
@@ -168,7 +169,7 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
         "loud_flags": [line for line in flags if line.flag.severity != "info"],
         "inferred": inferred,
         "not_done": not_done,
-        "skipped": result.skipped,
+        "skipped": [without_file_name(s) for s in result.skipped],
         "columns": [Column(state_label(m), m.series.name) for m in with_heart],
         "quantities": _quantity_rows(with_heart),
         "segments": _segment_rows(with_heart),

@@ -25,7 +25,7 @@ from myoscope.core import (
     Stated,
     StudyResult,
 )
-from myoscope.report.facts import FACTS, flags_of, inferences, stated_fact
+from myoscope.report.facts import FACTS, flags_of, inferences, stated_fact, without_file_name
 from myoscope.report.place_file import place_file
 from myoscope.report.wall_values import SCALE_PERCENTILE, segment_values, vessel_values
 
@@ -47,7 +47,7 @@ def result_to_dict(result: StudyResult) -> dict[str, Any]:
         "complete": result.complete,
         "series": [_series(s) for s in result.series],
         "flags": [_flag(f) for f in result.flags],
-        "not_done": list(result.skipped),
+        "not_done": [without_file_name(s) for s in result.skipped],
         "predictions": [],
         "seconds": _seconds(result.seconds),
         "intended_use": "Research only; not a medical device.",
@@ -83,6 +83,7 @@ def _series(result: SeriesResult) -> dict[str, Any]:
         **{name: _stated(stated_fact(series, name)) for name in FACTS},
         "gated": series.gated,
         "image": _image(series),
+        "acquisition": {key: series.acquisition[key] for key in sorted(series.acquisition)},
         "inputs": [
             {"sha256": s.sha256, "n_bytes": s.n_bytes, "sop_instance_uid_sha256": s.sop_instance_uid_sha256 or None}
             for s in sorted(series.sources, key=lambda s: s.sha256)

@@ -9,7 +9,7 @@ lateral with the apex right; horizontal long axis from inferior to anterior with
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +170,7 @@ def spline_weights(n: int, index: FloatArray) -> FloatArray:
 
 
 def _b_spline(x: FloatArray) -> FloatArray:
-    distance: FloatArray = np.abs(x)
+    distance: NDArray[Any] = np.abs(x)
     near: FloatArray = 2 / 3 - distance**2 + distance**3 / 2
     far: FloatArray = np.maximum(2 - distance, 0.0) ** 3 / 6
     value: FloatArray = np.where(distance < 1, near, far)
