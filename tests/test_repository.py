@@ -108,3 +108,34 @@ def test_every_page_of_the_documentation_is_in_the_navigation() -> None:
     ]
     assert pages
     assert [page for page in pages if page not in navigation] == []
+
+
+def test_nothing_that_is_installed_to_run_is_under_the_gpl() -> None:
+    """Its licence would be that of every program that ships with it."""
+    from importlib import metadata
+
+    found, left = set[str](), ["myoscope"]
+    while left:
+        name = _normal(left.pop())
+        if name in found:
+            continue
+        try:
+            requirements = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # wanted on other systems or older Pythons only
+        found.add(name)
+        for wanted in requirements:
+            if "extra ==" not in wanted:
+                left.append(re.split(r"[\[<>=~!; (]", wanted)[0])
+    assert len(found) > 10
+    licences = {
+        name: " ".join(
+            [
+                *(metadata.metadata(name).get_all("License-Expression") or []),
+                *(c for c in metadata.metadata(name).get_all("Classifier") or [] if c.startswith("License")),
+            ]
+        )
+        for name in found
+    }
+    gpl = re.compile(r"(?<!L)(?<!Lesser )(?:GPL|General Public License)")
+    assert {name: licence for name, licence in licences.items() if gpl.search(licence)} == {}
