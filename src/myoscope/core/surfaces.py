@@ -112,7 +112,8 @@ def _enclosed_mL(nodes: FloatArray) -> FloatArray:
 
     def wedge(p: FloatArray, q: FloatArray, r: FloatArray) -> FloatArray:
         triple: FloatArray = np.einsum("...i,...i->...", p - origin, np.cross(q - origin, r - origin))
-        return triple.sum(axis=(-2, -1))
+        total: FloatArray = triple.sum(axis=(-2, -1))
+        return total
 
     rim, rim_next = nodes[..., -1:, :, :], following[..., -1:, :, :]
     middle = np.broadcast_to(rim.mean(axis=-2, keepdims=True), rim.shape)

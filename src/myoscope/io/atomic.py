@@ -15,13 +15,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeGuard
 
 from myoscope.core import OutputError
 
 PART_SUFFIX = ".part"
 _STALE_AFTER_S = 86_400.0
-_LONGEST_STEM = 60  # of a hidden name, so that a long but legal name does not become an illegal one
+_LONGEST_STEM = 40  # characters of the name in the hidden one, so that a long but legal name stays legal
 
 _CAUSES = {
     errno.ENOSPC: "the disk is full",
@@ -36,6 +36,10 @@ _CAUSES = {
     errno.ENOENT: "the folder it should go into does not exist",
     errno.EIO: "the disk reports an error",
 }
+
+
+# What writing can meet and reading cannot, so that it needs no file name to be told apart.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
@@ -76,11 +80,10 @@ def atomic_write(path: Path | str, mode: Literal["wb", "w"] = "wb") -> Iterator[
             file.close()
         part.replace(target)
         _sync_folder(target.parent)
-    except OSError as error:
+    except BaseException as error:
         _remove(part)
-        raise output_error(target, error) from error
-    except BaseException:
-        _remove(part)
+        if _concerns(error, part):
+            raise output_error(target, error) from error
         raise
 
 
@@ -110,11 +113,10 @@ def atomic_folder(path: Path | str, *, replace: bool) -> Iterator[Path]:
         yield part
         refuse_existing(target, replace=replace)  # it may have appeared meanwhile
         _swap_in(part, target)
-    except OSError as error:
+    except BaseException as error:
         _remove(part)
-        raise output_error(target, error) from error
-    except BaseException:
-        _remove(part)
+        if _concerns(error, part):
+            raise output_error(target, error) from error
         raise
 
 
@@ -127,6 +129,14 @@ def refuse_existing(target: Path, *, replace: bool) -> None:
         raise output_error(target, error) from error
     if occupied:
         raise OutputError(f"{target} exists already and is not empty; choose another folder or allow replacing it")
+
+
+def _concerns(error: BaseException, part: Path) -> TypeGuard[OSError]:
+    """Whether an error is about what was being written, and not about something that was read meanwhile."""
+    if not isinstance(error, OSError):
+        return False
+    named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return error.errno in _NO_ROOM or not named or any(name == part or part in name.parents for name in named)
 
 
 def _swap_in(part: Path, target: Path) -> None:
