@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-NM_CLASS = "1.2.840.10008.5.1.4.1.1.20"
+NM_CLASS = UID("1.2.840.10008.5.1.4.1.1.20")
 WINDOW, DETECTOR, ROTATION, RR, GATE, SLICE, VIEW = (
     0x00540010,
     0x00540020,
@@ -126,7 +126,7 @@ def counts(*shape: int, seed: int = 0, dtype: str = "u2") -> NDArray[Any]:
 
 def recon(**attributes: Any) -> Dataset:
     """An ungated reconstruction: 5 slices of 8 x 7 (rows x columns)."""
-    return nm(counts(5, 8, 7), (SLICE,), ImageID="StressRecon", **attributes)
+    return nm(counts(5, 8, 7), (SLICE,), **{"ImageID": "StressRecon", **attributes})
 
 
 def gated_recon(n_gates: int = 8, **attributes: Any) -> Dataset:

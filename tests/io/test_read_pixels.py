@@ -225,9 +225,7 @@ def test_surplus_pixels_are_left_out_and_flagged(tmp_path: Path) -> None:
     assert flags == {"pixel_data_longer"}
 
 
-def test_nonsense_in_attributes_warns_nobody_but_is_flagged(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_nonsense_in_attributes_warns_nobody_but_is_flagged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     ds = make.recon()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

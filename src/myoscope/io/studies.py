@@ -83,7 +83,7 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
             found += _read_file(path)
         except MyoscopeError as error:
             if not (path in expanded and _is_bystander(path)):
-                skipped.append(str(error))
+                skipped.append(_sentence(error))
     if progress:
         progress(len(files), len(files))
     _refuse_mixed_patients([f.identity for f in found if f.identity is not None])
@@ -209,7 +209,10 @@ def _list_files(paths: Sequence[Path]) -> tuple[list[Path], set[Path]]:
 def _is_bystander(path: Path) -> bool:
     """Files that lie in image folders as a matter of course and are no loss: indices, system files, notes."""
     name = path.name.lower()
-    return name.startswith(".") or name in ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version")
+    if name.startswith(".") or name in ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version"):
+        return True
+    # The data beside an Interfile header are read through the header.
+    return any(path.with_suffix(ending).exists() for ending in _INTERFILE_ENDINGS if ending != path.suffix.lower())
 
 
 def _read_file(path: Path) -> list[_Found]:
@@ -464,6 +467,11 @@ def _salt() -> bytes:
 
 def _hash(identifier: str) -> str:
     return hashlib.sha256(identifier.encode()).hexdigest() if identifier else ""
+
+
+def _sentence(error: MyoscopeError) -> str:
+    text = " ".join(str(error).split())
+    return text if text.endswith(".") else f"{text}."
 
 
 def _nothing(files: Sequence[Path], skipped: Sequence[str]) -> str:
