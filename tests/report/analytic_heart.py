@@ -6,6 +6,7 @@ Surfaces, segments and polar map come from the same formula, so what the page sh
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +45,7 @@ def even(share: FloatArray, angle_deg: FloatArray) -> FloatArray:
     return np.ones(np.broadcast_shapes(share.shape, angle_deg.shape))
 
 
+@cache
 def cold_spot(angle_deg: float, *, low: float = 0.15, high: float = 0.75, depth: float = 0.6) -> Uptake:
     """Uptake with a defect about an angle, between two levels on the way from apex to base."""
 
@@ -56,6 +58,7 @@ def cold_spot(angle_deg: float, *, low: float = 0.15, high: float = 0.75, depth:
     return uptake
 
 
+@cache
 def hot_spot(angle_deg: float) -> Uptake:
     """One hot region on the middle of a wall; the rest is at half."""
     cold = cold_spot(angle_deg, low=0.35, high=0.75, depth=0.5)
@@ -129,6 +132,7 @@ def image_of(uptake: Uptake, grid: Grid, *, scale: float = 1.0, hot_liver: bool 
     return counts
 
 
+@cache
 def heart_of(
     uptake: Uptake, *, n_gates: int = 1, hot_liver: bool = False, unseen: bool = False, seed: int = 0
 ) -> tuple[Volume, HeartResult]:

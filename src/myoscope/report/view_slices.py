@@ -165,14 +165,14 @@ def spline_weights(n: int, index: FloatArray) -> FloatArray:
     for matrix in (basis, knots):
         matrix[:, 2] += matrix[:, 0]
         matrix[:, -3] += matrix[:, -1]
-    weights: FloatArray = np.linalg.solve(knots[:, 1:-1].T, basis[:, 1:-1].T).T
+    weights: NDArray[Any] = np.linalg.solve(knots[:, 1:-1].T, basis[:, 1:-1].T).T
     return weights * inside[:, None]
 
 
 def _b_spline(x: FloatArray) -> FloatArray:
     distance: NDArray[Any] = np.abs(x)
-    near: FloatArray = 2 / 3 - distance**2 + distance**3 / 2
-    far: FloatArray = np.maximum(2 - distance, 0.0) ** 3 / 6
+    near: NDArray[Any] = 2 / 3 - distance**2 + distance**3 / 2
+    far: NDArray[Any] = np.maximum(2 - distance, 0.0) ** 3 / 6
     value: FloatArray = np.where(distance < 1, near, far)
     return value
 

@@ -1,0 +1,237 @@
+"""The page says everything, shows everything, and brings nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analytic_heart import cold_spot, even, heart_of, series_of, study_of
+
+from myoscope.core import Flag, InvalidValue, OutputError, SeriesResult, SourceFile, Stated, StudyResult
+from myoscope.report import COLOUR_TABLES, write_html
+from myoscope.report.facts import without_file_name
+from myoscope.report.pairing import comparisons
+
+WARNING = Flag("finders_disagree", "The two finders disagree; check the contours.", evidence={"axis_angle_deg": 12.125})
+NOTE = Flag("negative_spacing", "The slices run downwards.", "info", {"spacing_mm": -4.0})
+HOSTILE = Flag("odd", "<script>alert('x')</script> & <img src=http://evil.example/x>", "error", {"<b>": "</script>"})
+
+
+class _Page(HTMLParser):
+    """Tags with attributes, and the text outside of style and script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_data(self, data: str) -> None:
+        if self._inside not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def stress() -> SeriesResult:
+    state = Stated("stress", "description", "word ESTRESSE in SeriesDescription")
+    return series_of(
+        "stress", *heart_of(cold_spot(110), hot_liver=True, unseen=True), state=state, flags=(WARNING, NOTE)
+    )
+
+
+@pytest.fixture(scope="module")
+def rest() -> SeriesResult:
+    return series_of("rest", *heart_of(even, seed=4), state=Stated("rest", "code"))
+
+
+@pytest.fixture(scope="module")
+def gated() -> SeriesResult:
+    return series_of("gated", *heart_of(cold_spot(280), n_gates=4), state=Stated("stress", "code"))
+
+
+def _written(result: StudyResult, folder: Path, **options: str) -> tuple[str, _Page]:
+    write_html(result, folder / "report.html", **options)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    return text, _Page(text)
+
+
+def test_the_page_loads_nothing_from_outside(stress: SeriesResult, rest: SeriesResult, tmp_path: Path) -> None:
+    text, page = _written(study_of(stress, rest), tmp_path)
+    for _, attributes in page.tags:
+        for name in ("src", "href", "data", "action", "srcset", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith("data:image/png;base64,")
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert not page.all("link")
+    policy = [m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'" in str(policy[0])
+    assert len(text) < 3_000_000
+
+
+def test_flags_inferences_and_failures_are_all_said(stress: SeriesResult, rest: SeriesResult, tmp_path: Path) -> None:
+    reason = "ct: no left ventricle could be located, the brightest place lies at the edge."
+    failed = series_of("ct", stress.series.image, None, not_done=(reason,))  # type: ignore[arg-type]
+    study = Flag("two_dates", "The series are from two days.", "warning")
+    _, page = _written(study_of(stress, rest, failed, flags=(study,), skipped=("x.dcm is empty (0 bytes).",)), tmp_path)
+    assert "The two finders disagree; check the contours." in page.text
+    assert "axis angle 12.12 deg" in page.text
+    assert "The slices run downwards." in page.text
+    assert "The series are from two days." in page.text
+    assert reason in page.text
+    assert "A file is empty (0 bytes)." in page.text
+    assert "x.dcm" not in page.text
+    assert "state = stress, from word ESTRESSE in SeriesDescription" in page.text
+    assert "not available the series is not gated" in page.text
+    assert "95 %: 70 to 110" in page.text
+    assert "2 % not seen" in page.text
+    assert page.text.index("The two finders disagree") < page.text.index("Short axis")  # before the pictures
+
+
+def test_a_clean_study_says_that_it_raised_no_warning(rest: SeriesResult, tmp_path: Path) -> None:
+    _, page = _written(study_of(rest), tmp_path)
+    assert "No quality warning was raised" in page.text
+    assert "Everything that was asked for was done." in page.text
+    assert "Nothing: every fact shown here was stated in the files." in page.text
+    assert "Research use, not a medical device" in page.text
+
+
+def test_text_from_a_file_cannot_become_markup(rest: SeriesResult, tmp_path: Path) -> None:
+    camera = Stated("<b onclick=alert(1)>Camera</b>", "header")
+    series = replace(rest.series, camera=camera)
+    odd = replace(rest, series=series, flags=(HOSTILE,), not_done=("</style><script>1</script>",))
+    _, page = _written(study_of(odd), tmp_path)
+    assert "<script>alert('x')</script>" in page.text
+    assert len(page.all("script")) == 2
+    assert not [a for _, a in page.tags if "onclick" in a]
+    assert not [i for i in page.all("img") if "evil" in str(i.get("src"))]
+
+
+def test_no_identifier_of_the_input_reaches_the_page(rest: SeriesResult, tmp_path: Path) -> None:
+    uid_hash = "5e" * 32
+    series = replace(
+        rest.series, sources=(SourceFile("0123456789abcdef" * 4, 10, uid_hash),), series_uid_sha256=uid_hash
+    )
+    text, page = _written(study_of(replace(rest, series=series)), tmp_path)
+    assert uid_hash not in text
+    assert "0123456789ab" in page.text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kept"),
+    [
+        ("DOE^JOHN.dcm is empty (0 bytes); it was probably not copied completely.", "A file is empty (0 bytes)"),
+        ("John Doe 1950: the pixel data are cut off.", "A file: the pixel data are cut off."),
+        ("IM0001 holds a mask (at most two values), not an image.", "A file holds a mask"),
+        ("a.dcm and DOE.dcm are the same image.", "A file"),
+        ("weird", "A file was left out"),
+    ],
+)
+def test_a_file_that_was_left_out_is_not_named(sentence: str, kept: str) -> None:
+    said = without_file_name(sentence)
+    assert said.startswith(kept)
+    assert not re.search(r"doe|john|1950|im0001|weird|\.dcm", said, re.IGNORECASE)
+
+
+def test_stress_stands_above_rest_and_every_view_is_labelled(
+    stress: SeriesResult, rest: SeriesResult, tmp_path: Path
+) -> None:
+    _, page = _written(study_of(rest, stress), tmp_path)  # read in the other order
+    pictures = [str(i["alt"]) for i in page.all("img") if i.get("alt")]
+    rows = [a for a in pictures if "axis" in a]
+    assert [a.split(":")[0] for a in rows] == ["Stress*", "Rest"] * 3
+    assert "short axis from apex to base, slices 1 to 10 of 20" in rows[0]
+    assert "vertical long axis from septal to lateral, then horizontal long axis from inferior to anterior" in rows[4]
+    for word in ("Ant", "Inf", "Sep", "Lat", "Apex", "Base", "LAD", "LCx", "RCA", "Endocardium"):
+        assert word in page.text
+
+
+def test_pictures_and_controls_can_be_reached_without_seeing_or_a_mouse(stress: SeriesResult, tmp_path: Path) -> None:
+    _, page = _written(study_of(stress), tmp_path)
+    assert page.all("html")[0]["lang"] == "en"
+    assert all("alt" in i for i in page.all("img"))
+    assert all(c.get("tabindex") == "0" and c.get("aria-label") for c in page.all("canvas"))
+    assert [o["value"] for o in page.all("option")][: len(COLOUR_TABLES)] == list(COLOUR_TABLES)
+    names = [t for t, _ in page.tags]
+    assert {"header", "main", "footer", "h1", "h2"} <= set(names)
+
+
+def test_the_page_opens_in_the_table_that_was_asked_for(rest: SeriesResult, tmp_path: Path) -> None:
+    _, page = _written(study_of(rest), tmp_path, colour_table="grey")
+    assert [o["value"] for o in page.all("option") if "selected" in o] == ["grey"]
+    url = next(str(i["src"]) for i in page.all("img") if "short axis" in str(i.get("alt")))
+    palette = np.frombuffer(base64.b64decode(url.split(",")[1])[41 : 41 + 765], np.uint8).reshape(-1, 3)
+    assert (palette == palette[:, :1]).all()
+    with pytest.raises(InvalidValue, match="colour table"):
+        write_html(study_of(rest), tmp_path / "other.html", colour_table="jet")
+    assert not (tmp_path / "other.html").exists()
+
+
+def test_the_colour_table_stands_where_the_page_script_replaces_it(rest: SeriesResult, tmp_path: Path) -> None:
+    _, page = _written(study_of(rest), tmp_path)
+    pictures = [a for t, a in page.tags if t in ("img", "image")]
+    assert len(pictures) >= 3 + 1 + 1 + 4
+    for attributes in pictures:
+        png = base64.b64decode(str(attributes.get("src") or attributes.get("href")).split(",")[1])
+        assert png[37:41] == b"PLTE"
+        assert png[33:37] == (768).to_bytes(4, "big")
+
+
+def test_a_gated_series_shows_end_diastole_end_systole_and_every_gate(gated: SeriesResult, tmp_path: Path) -> None:
+    text, page = _written(study_of(gated), tmp_path)
+    assert "starting at end-diastole (gate 1 of 4)" in text
+    assert "at end-systole (gate 3 of 4)" in text
+    assert len([a for t, a in page.tags if t == "div" and a.get("class") == "frame"]) == 4
+    assert "EDV" in page.text
+
+
+def test_a_study_without_a_heart_still_gives_a_page_with_the_reason(rest: SeriesResult, tmp_path: Path) -> None:
+    failed = replace(rest, heart=None, not_done=("rest: no heart in view.",))
+    _, page = _written(study_of(failed), tmp_path)
+    assert "rest: no heart in view." in page.text
+    assert "not analysed" in page.text
+
+
+def test_the_same_result_gives_the_same_page(rest: SeriesResult, tmp_path: Path) -> None:
+    first, _ = _written(study_of(rest), tmp_path)
+    second, _ = _written(study_of(rest), tmp_path)
+    assert first == second
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing_behind(rest: SeriesResult, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="could not be written"):
+        write_html(study_of(rest), tmp_path / "nowhere" / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stress_and_rest_are_paired_by_what_they_have_in_common(stress: SeriesResult, rest: SeriesResult) -> None:
+    def variant(result: SeriesResult, name: str, corrected: str) -> SeriesResult:
+        return replace(result, series=replace(result.series, name=name, corrected=Stated(corrected, "header")))
+
+    series = [
+        variant(rest, "rest_ac", "yes"),
+        variant(stress, "stress_nc", "no"),
+        variant(stress, "stress_ac", "yes"),
+        variant(rest, "rest_nc", "no"),
+        variant(replace(rest, heart=None), "rest_none", "no"),
+    ]
+    pairs = [[m.series.name for m in c.members] for c in comparisons(series)]
+    assert pairs == [["stress_ac", "rest_ac"], ["stress_nc", "rest_nc"]]
+    unknown = replace(rest, series=replace(rest.series, state=Stated(None, "missing")))
+    assert [len(c.members) for c in comparisons([stress, unknown])] == [1, 1]
