@@ -118,10 +118,10 @@ def _analyze_heart(
 
     tell(f"{series.name}: fitting the wall", 0.5)
     with _stopwatch() as elapsed:
-        surfaces = heart.fit_surfaces(summed, ventricle, resolution_fwhm_mm=settings.resolution_fwhm_mm)
+        surfaces, wall_flags = fit_wall(summed, ventricle, settings.resolution_fwhm_mm)
         gated = None
         if image.frame_axis == "gate":
-            gated = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=settings.resolution_fwhm_mm)
+            gated, wall_flags = fit_wall(image, ventricle, settings.resolution_fwhm_mm)
     seconds["surfaces"] = elapsed()
 
     tell(f"{series.name}: sampling the polar map", 0.8)
@@ -141,9 +141,34 @@ def _analyze_heart(
         polar_map=polar_map,
         finder=ventricle.method,
         quantities=measure(ventricle, surfaces, gated),
-        flags=(*ventricle.flags, *_image_flags(summed)),
+        flags=(*ventricle.flags, *wall_flags, *_image_flags(summed)),
         agreement=agreement,
     )
+
+
+def fit_wall(
+    image: Volume, ventricle: heart.LeftVentricle, stated_fwhm_mm: float | None
+) -> tuple[Surfaces, tuple[Flag, ...]]:
+    """The anatomical wall, of each gate if there are gates, and what is doubtful about it.
+
+    A resolution that the user states is believed. Otherwise the camera's usual one is tried first; where the
+    wall's edges are softer than that, the heart moved, and its mean thickness is the population's.
+    """
+    if stated_fwhm_mm is not None:
+        return heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=stated_fwhm_mm), ()
+    usual_fwhm_mm = heart.default_resolution_mm(image)
+    surfaces = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=usual_fwhm_mm)
+    moving_fwhm_mm = heart.resolution_with_motion_mm(image, surfaces, resolution_fwhm_mm=usual_fwhm_mm)
+    if moving_fwhm_mm is None:
+        return surfaces, ()
+    flag = Flag(
+        "wall_thickness_assumed",
+        "The wall's edges are softer than the camera's resolution explains (breathing, beating): its mean thickness "
+        f"was taken to be about {heart.POPULATION_WALL_MM:.0f} mm, and the cavity and wall volumes rest on that.",
+        "info",
+        {"usual_fwhm_mm": usual_fwhm_mm, "effective_fwhm_mm": round(moving_fwhm_mm, 1)},
+    )
+    return heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=moving_fwhm_mm), (flag,)
 
 
 def measure(ventricle: heart.LeftVentricle, surfaces: Surfaces, gated: Surfaces | None) -> tuple[Quantity, ...]:

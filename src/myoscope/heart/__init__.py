@@ -13,3 +13,6 @@ from myoscope.heart.reorient import view_grid as view_grid
 from myoscope.heart.sample import SAMPLING_METHODS as SAMPLING_METHODS
 from myoscope.heart.sample import sample_wall as sample_wall
 from myoscope.heart.surfaces import fit_surfaces as fit_surfaces
+from myoscope.heart.motion_blur import POPULATION_WALL_MM as POPULATION_WALL_MM
+from myoscope.heart.motion_blur import resolution_with_motion_mm as resolution_with_motion_mm
+from myoscope.heart.surfaces import default_resolution_mm as default_resolution_mm
