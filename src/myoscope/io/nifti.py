@@ -48,6 +48,7 @@ _UNIT_MM, _UNIT_S, _UNIT_MS = 2, 8, 16
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _S_PER_UNIT = {0: 1.0, 8: 1.0, 16: 1e-3, 24: 1e-6}
 _UNIT_UNKNOWN = "unknown"
+_SPACING_OF_ZERO = 30  # how grave nibabel finds it; a wrong qfac or bit count is less
 
 
 def write_nifti(volume: Volume, path: Path | str) -> None:
@@ -186,22 +187,26 @@ def read_nifti(path: Path | str, *, unit: str | None = None, frame_axis: FrameAx
         fourth one is.
     """
     import nibabel
+    from nibabel import imageglobals
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
     path = Path(path)
     try:
-        image: Any = nibabel.load(path)
-        if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti2Image):
-            raise UnsupportedFile(f"{path.name} is {type(image).__name__}, not a NIfTI volume")
-        affine, note = _affine(image, path)
-        about = _stated(image)
-        array = _voxels(image, path, keep_frames="frame_axis" in about)
+        # nibabel puts some damaged headers right and says so on the terminal; here they are refused instead.
+        with imageglobals.LoggingOutputSuppressor(), imageglobals.ErrorLevel(_SPACING_OF_ZERO):  # type: ignore[no-untyped-call]
+            image: Any = nibabel.load(path)
+            if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti2Image):
+                raise UnsupportedFile(f"{path.name} is {type(image).__name__}, not a NIfTI volume")
+            affine, note = _affine(image, path)
+            about = _stated(image)
+            array = _voxels(image, path, keep_frames="frame_axis" in about)
+            place = Grid(array.shape[:3], affine)
+    except InvalidValue as error:
+        raise UnreadableFile(f"{path.name} cannot be placed in the patient: {error}") from error
     except (ImageFileError, HeaderDataError) as error:
         raise UnreadableFile(f"{path.name} is not a readable NIfTI file: {_first_line(error)}") from error
     except (OSError, EOFError, zlib.error, ValueError, struct.error, OverflowError, MemoryError) as error:
-        if isinstance(error, InvalidValue):
-            raise UnreadableFile(f"{path.name} cannot be placed in the patient: {error}") from error
         raise UnreadableFile(f"{path.name} is damaged or truncated: {_first_line(error)}") from error
     stated_unit = about.get("unit")
     if unit is not None and stated_unit is not None and unit != stated_unit:
@@ -209,7 +214,6 @@ def read_nifti(path: Path | str, *, unit: str | None = None, frame_axis: FrameAx
     made_by = (*map(str, about.get("made_by", ())), *((note,) if note else ()))
     if about.get("dtype") == "bool" and array.dtype == np.uint8:
         array = array.astype(bool)
-    place = Grid(array.shape[:3], affine)
     unit = unit or stated_unit or _UNIT_UNKNOWN
     if array.ndim == 3:
         return Volume(array, place, unit, made_by)
