@@ -117,7 +117,10 @@ def load(path: Path | str, kind: type[Any] | None = None) -> Any:
                 )
             if kind is not None and header.get("type") != kind.__name__:
                 raise UnsupportedFile(f"{path.name} holds a {header.get('type')}, not a {kind.__name__}")
-            return _decode(header["value"], archive)
+            value = _decode(header["value"], archive)
+            if type(value).__name__ != header["type"] or type(value).__name__ not in STORED_TYPES:
+                raise UnreadableFile(f"{path.name} is damaged: it does not hold the {header['type']} that it announces")
+            return value
     except FileNotFoundError as error:
         raise UnreadableFile(f"{path.name} does not exist") from error
     except (UnreadableFile, UnsupportedFile):
