@@ -233,10 +233,21 @@ def test_segment_labels_stand_inside_their_segment_and_lines_between_segments(un
             ring = min(int(np.hypot(x, y) * 40), 39)
             angle = int(np.degrees(np.arctan2(-y, x)) // 5) % 72
             assert numbers[ring, angle] == number or np.hypot(x, y) < 0.02
-    edges = np.concatenate(segment_edges(polar_map.segment))
-    radii = np.unique(np.hypot(edges[:, 0], edges[:, 1]).round(6))
-    assert radii.max() == pytest.approx(1)
-    assert len(radii) == 4  # apex, apical, mid, and the rim where the radial lines end
+
+
+def test_lines_between_segments_follow_the_borders_of_the_cells(uniform_heart: HeartResult) -> None:
+    polar_map = uniform_heart.polar_map
+    for model, numbers in ((17, polar_map.segment), (20, polar_map.segment_20)):
+        lines = segment_edges(polar_map, model)  # type: ignore[arg-type]
+        assert len(lines) == 3 + (4 + 6 + 6 if model == 17 else 2 + 6 + 6 + 6)
+        for line in lines:
+            for x, y in (line[:-1] + line[1:]) / 2:
+                radius, angle = np.hypot(x, y), np.degrees(np.arctan2(-y, x))
+                if not 0.05 < radius < 0.98:
+                    continue
+                rings = np.clip(np.floor((radius + np.array([-0.045, 0.045])) * 40).astype(int), 0, 39)
+                columns = np.floor((angle + np.array([-6, 6])) / 5).astype(int) % 72
+                assert len(np.unique(numbers[np.ix_(rings, columns)])) > 1
 
 
 def test_each_still_shows_the_wall_that_its_name_promises() -> None:
@@ -248,7 +259,7 @@ def test_each_still_shows_the_wall_that_its_name_promises() -> None:
     for name, middle in {"Anterior": 18, "Septal": 36, "Inferior": 54, "Lateral": 0}.items():
         level = np.full((40, 72), 50, np.uint8)
         level[15:25, np.arange(middle - 4, middle + 4) % 72] = LEVELS
-        cloud = surface_cloud(nodes, level)
+        cloud = surface_cloud(nodes, level, n_pixels=80)
         hot = {}
         for view in VIEWPOINTS:
             picture = still_picture(cloud, view, n_pixels=80)
@@ -259,7 +270,7 @@ def test_each_still_shows_the_wall_that_its_name_promises() -> None:
 
 def test_stills_have_no_holes() -> None:
     nodes = FRAME.to_heart(surfaces_of().epi_mm)
-    cloud = surface_cloud(nodes, np.full((40, 72), 200, np.uint8))
+    cloud = surface_cloud(nodes, np.full((40, 72), 200, np.uint8), n_pixels=140)
     for viewpoint in VIEWPOINTS:
         seen = still_picture(cloud, viewpoint, n_pixels=140) != BACKGROUND
         inner = seen[1:-1, 1:-1]

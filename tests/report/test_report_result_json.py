@@ -37,7 +37,9 @@ def stress() -> SeriesResult:
 def projections() -> SeriesResult:
     counts = np.ones((1, 1, 30, 64, 64))
     unknown = np.full(30, np.nan)
-    image = Projections(counts, np.linspace(0, 174, 30), unknown, (6.8, 6.8), (EnergyWindow("Tc-99m", 126, 154),), unknown)
+    image = Projections(
+        counts, np.linspace(0, 174, 30), unknown, (6.8, 6.8), (EnergyWindow("Tc-99m", 126, 154),), unknown
+    )
     series = Series("projections_1", "TOMO", image, acquisition={"scan_arc_deg": 180.0, "collimator_type": "PARA"})
     return SeriesResult(series, None, (), ("projections_1: not reconstructed in this version.",), {})
 

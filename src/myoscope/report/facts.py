@@ -147,7 +147,8 @@ def plain_value(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (float, np.floating)):
-        return f"{float(value):.4g}"
+        number = float(value)
+        return f"{number:.4g}" if abs(number) < 1000 else f"{number:.0f}"
     if isinstance(value, np.ndarray):
         return plain_value(value.tolist())
     if isinstance(value, (list, tuple)):

@@ -120,7 +120,7 @@ def _paste_disc(image: Image, heart: HeartResult, palette: NDArray[np.uint8], co
     inside = np.hypot(along[:, None], along[None, :]) <= 1
     large = Image.fromarray(np.where(inside[..., None], palette[to_levels(value)], np.array(_GROUND, np.uint8)))
     draw = ImageDraw.Draw(large)
-    edges = segment_edges(percent.segment)
+    edges = segment_edges(percent, 17)
     for line in edges:
         draw.line([(size / 2 * (1 + x), size / 2 * (1 + y)) for x, y in line.tolist()], fill=(0, 0, 0), width=2)
     image.paste(large.resize((_DISC, _DISC), Image.Resampling.BOX), corner)

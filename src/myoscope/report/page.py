@@ -229,8 +229,8 @@ def _disc(member: SeriesResult, percent: PolarMap, palette: NDArray[np.uint8]) -
         state=member.series.state.value or "image",
         picture=data_url(encode_png(pixels, palette)),
         outlines={
-            17: segment_outlines(percent.segment, radius=100),
-            20: segment_outlines(percent.segment_20, radius=100),
+            17: segment_outlines(percent, 17, radius=100),
+            20: segment_outlines(percent, 20, radius=100),
         },
         labels={17: _labels(percent, 17), 20: _labels(percent, 20)},
         vessels=tuple((v.vessel, _percent(v.percent_of_maximum)) for v in vessels),
@@ -252,7 +252,7 @@ def _solid(member: SeriesResult, heart: HeartResult, percent: PolarMap, table: N
     endo, epi = mean_nodes(heart)
     level = to_levels(percent.value)
     label = state_label(member)
-    palette, cloud = shaded_palette(table), surface_cloud(epi, level)
+    palette, cloud = shaded_palette(table), surface_cloud(epi, level, n_pixels=_STILL_PIXELS)
     stills = []
     for viewpoint in VIEWPOINTS:
         pixels = still_picture(cloud, viewpoint, n_pixels=_STILL_PIXELS)

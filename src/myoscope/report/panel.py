@@ -125,7 +125,13 @@ def image_panel(comparison: Comparison, palette: NDArray[np.uint8]) -> ImagePane
             part = slice(half * N_COLUMNS, (half + 1) * N_COLUMNS)
             alt = f"{label}: {VIEW_NAMES['SA']}, slices {part.start + 1} to {part.stop} of {N_SHORT_AXIS}"
             short[half].append(
-                PictureRow(label, state, _sheet(slices[part], palette), alt, _drawing(contours[part], edges={0: "SA"}))
+                PictureRow(
+                    label,
+                    state,
+                    _sheet(slices[part], palette),
+                    alt,
+                    _drawing(contours[part], edges={} if half else {0: "SA"}),
+                )
             )
 
         both, lines = [], []

@@ -11,6 +11,9 @@ from myoscope.core import PolarMap, segment_table
 
 FloatArray = NDArray[np.float64]
 
+_LEVELS = ("apex", "apical", "mid", "basal")
+_SMOOTH = 3  # columns to each side
+
 
 def disc_image(value: FloatArray, *, n_pixels: int) -> FloatArray:
     """The disc as a square picture, rows from top to bottom; bilinear between cells, NaN outside and where unseen.
@@ -41,34 +44,48 @@ def disc_image(value: FloatArray, *, n_pixels: int) -> FloatArray:
     return picture
 
 
-def segment_edges(segment: NDArray[np.int16]) -> list[FloatArray]:
-    """Lines between segments, each (n, 2): x to the right, y downwards, in units of the disc's radius."""
-    n_rings, n_angles = segment.shape
-    lines = []
-    for ring, changes in enumerate(segment[:-1] != segment[1:], start=1):
-        for start, end in _runs(changes):
-            angle = 2 * np.pi * np.arange(start, end + 1) / n_angles
-            lines.append(ring / n_rings * np.stack([np.cos(angle), -np.sin(angle)], axis=1))
-    changes_along = segment != np.roll(segment, 1, axis=1)  # at the lower edge of each angle
-    for angle_index in range(n_angles):
-        angle = 2 * np.pi * angle_index / n_angles
-        for start, end in _runs(changes_along[:, angle_index]):
-            radius = np.array([start, end]) / n_rings
-            lines.append(np.outer(radius, [np.cos(angle), -np.sin(angle)]))
+def segment_edges(polar_map: PolarMap, model: Literal[17, 20]) -> list[FloatArray]:
+    """Lines between segments, each (n, 2): x to the right, y downwards, in units of the disc's radius.
+
+    The cells' own borders between basal, mid, apical and apex are stairs; they are drawn as smooth closed
+    curves that deviate from the stairs by less than a cell or two.
+    """
+    numbers = polar_map.segment if model == 17 else polar_map.segment_20
+    n_rings, n_angles = numbers.shape
+    table = segment_table(model)
+    order = {level: n for n, level in enumerate(_LEVELS)}
+    level = np.array([0, *(order[s.level] for s in table)])[numbers]  # (ring, angle), 0 = apex
+    # Radius of the outer border of each level at each angle's centre; the rim is the last one.
+    border = np.stack([(level <= n).sum(axis=0) / n_rings for n in range(len(_LEVELS))])
+    padded = np.concatenate([border[:, -_SMOOTH:], border, border[:, :_SMOOTH]], axis=1)
+    kernel = np.hanning(2 * _SMOOTH + 3)[1:-1]
+    smooth = np.stack([np.convolve(row, kernel / kernel.sum(), mode="valid") for row in padded])
+    inner = np.concatenate([np.zeros((1, n_angles)), smooth[:-1]])
+
+    lines = [
+        _on_disc(np.append(row, row[0]), np.append(polar_map.angle_deg, polar_map.angle_deg[0])) for row in smooth[:-1]
+    ]
+    for n, name in enumerate(_LEVELS):
+        starts = [s.start_deg for s in table if s.level == name]
+        for start in starts if len(starts) > 1 else ():
+            # The border's radius at the segment's edge, between the two neighbouring columns.
+            column = int(start / 360 * n_angles)
+            radius = (np.stack([inner[n], smooth[n]])[:, [column - 1, column]]).mean(axis=1)
+            lines.append(_on_disc(radius, np.array([start, start])))
     return lines
 
 
-def segment_outlines(segment: NDArray[np.int16], *, radius: float) -> str:
+def _on_disc(radius: FloatArray, angle_deg: FloatArray) -> FloatArray:
+    angle = np.radians(angle_deg)
+    return np.stack([radius * np.cos(angle), -radius * np.sin(angle)], axis=1)
+
+
+def segment_outlines(polar_map: PolarMap, model: Literal[17, 20], *, radius: float) -> str:
     """The same lines as an SVG path about (0, 0); the rim is not part of it."""
     return "".join(
-        "M" + " ".join(f"{x:.1f} {y:.1f}" for x, y in (line * radius).tolist()) for line in segment_edges(segment)
+        "M" + " ".join(f"{x:.1f} {y:.1f}" for x, y in (line * radius).tolist())
+        for line in segment_edges(polar_map, model)
     )
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Start and end (exclusive) of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
 def segment_centres(polar_map: PolarMap, model: Literal[17, 20]) -> dict[int, tuple[float, float]]:

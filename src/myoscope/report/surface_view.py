@@ -66,12 +66,19 @@ class SurfaceCloud:
     half_mm: float
 
 
-def surface_cloud(nodes: FloatArray, cell_level: NDArray[np.uint8], *, per_cell: int = 5) -> SurfaceCloud:
-    """The surface sampled ``per_cell`` times along each side of every cell.
+def surface_cloud(nodes: FloatArray, cell_level: NDArray[np.uint8], *, n_pixels: int) -> SurfaceCloud:
+    """The surface sampled so densely that pictures ``n_pixels`` wide have no holes.
 
     ``nodes`` (ring + 1, angle, 3) in heart coordinates, ``cell_level`` (ring, angle) as ``to_levels`` gives it.
     """
     n_rings, n_angles = cell_level.shape
+    # One scale for every view, so that the pictures stand side by side.
+    half_mm = 0.53 * float(np.ptp(nodes.reshape(-1, 3), axis=0).max()) + 3
+    widest_mm = max(
+        float(np.linalg.norm(np.diff(nodes, axis=0), axis=-1).max()),
+        float(np.linalg.norm(np.roll(nodes, -1, axis=1) - nodes, axis=-1).max()),
+    )
+    per_cell = int(np.clip(np.ceil(1.5 * widest_mm * n_pixels / (2 * half_mm)), 2, 12))
     ring = (np.arange(n_rings * per_cell) + 0.5) / per_cell
     angle = (np.arange(n_angles * per_cell) + 0.5) / per_cell
     r0, a0 = ring.astype(int), angle.astype(int)
@@ -84,8 +91,7 @@ def surface_cloud(nodes: FloatArray, cell_level: NDArray[np.uint8], *, per_cell:
         flat[:, :3],
         flat[:, 3:],
         np.repeat(np.repeat(_tones(cell_level), per_cell, axis=0), per_cell, axis=1).reshape(-1),
-        # One scale for every view, so that the pictures stand side by side.
-        0.53 * float(np.ptp(nodes.reshape(-1, 3), axis=0).max()) + 3,
+        half_mm,
     )
 
 
