@@ -41,18 +41,18 @@
     return result;
   };
 
-  // The PNGs carry one byte per pixel; only their colour table (bytes 41 to 808) is replaced.
+  // The PNGs carry one byte per pixel; only their colour table (bytes 41 to 808) and its checksum (to 812) are
+  // replaced: 813 bytes are 1084 characters of base64, and the rest of the text stays.
+  const HEAD = 813, HEAD_TEXT = 1084, PREFIX = "data:image/png;base64,";
   const pictures = [...document.querySelectorAll(".ix")].map((node) => {
     const attribute = node.tagName.toLowerCase() === "image" ? "href" : "src";
-    return { node, attribute, png: bytes(node.getAttribute(attribute).split(",")[1]), url: "" };
+    const text = node.getAttribute(attribute).slice(PREFIX.length);
+    return { node, attribute, head: bytes(text.slice(0, HEAD_TEXT)), tail: text.slice(HEAD_TEXT) };
   });
-  const repaint = (picture, palette) => {
-    picture.png.set(palette, 41);
-    new DataView(picture.png.buffer).setUint32(809, crc32(picture.png.subarray(37, 809)));
-    const old = picture.url;
-    picture.url = URL.createObjectURL(new Blob([picture.png], { type: "image/png" }));
-    picture.node.setAttribute(picture.attribute, picture.url);
-    if (old) setTimeout(() => URL.revokeObjectURL(old), 1000);
+  const repaint = ({ node, attribute, head, tail }, palette) => {
+    head.set(palette, 41);
+    new DataView(head.buffer).setUint32(809, crc32(head.subarray(37, 809)));
+    node.setAttribute(attribute, PREFIX + btoa(String.fromCharCode(...head)) + tail);
   };
 
   let palette = windowed(tables[data.table], 0, 100);
@@ -62,6 +62,7 @@
     byId("lower-out").value = lower + " %";
     byId("upper-out").value = upper + " %";
     palette = windowed(tables[byId("table").value], lower, upper);
+    document.body.classList.toggle("inverse", byId("table").value === "grey_inverse");
     const shades = shaded(palette);
     for (const picture of pictures) repaint(picture, "shaded" in picture.node.dataset ? shades : palette);
     for (const draw of viewers) draw();
