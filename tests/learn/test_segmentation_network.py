@@ -47,7 +47,8 @@ def _scan() -> Tensor:
     """A bright hollow ball of radius 5 to 8 voxels on a dim background: (scan, activity and wall, i, j, k)."""
     from_centre = np.linalg.norm(np.indices((30, 26, 28)) - np.array([14, 13, 15])[:, None, None, None], axis=0)
     wall = ((from_centre > 5) & (from_centre < 8)).astype(np.float32)
-    return torch.from_numpy(np.stack([500 * wall + 50, wall])[None])
+    scan: Tensor = torch.from_numpy(np.stack([500 * wall + 50, wall])[None])
+    return scan
 
 
 def _draw(settings: AugmentationSettings, seed: int) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,9 @@ Data       "Myocardial perfusion scintigraphy image database" 1.0.0 (Calixto, No
            ``masks/<SOP UID>_mask.nii.gz``.
            python -m myoscope.systems.lv_wall cv    --data DIR --out DIR    five patient-wise folds, figures, CSV
            python -m myoscope.systems.lv_wall train --data DIR --out DIR    the shipped weights, from all scans
-Published  none on this database. A plain monai 3D U-Net trained for 150 s on a CPU reaches, in the same folds, a median
-           Dice of 0.850, a 5th percentile of 0.705 and a 95th percentile of the centre error of 8.4 mm; a wider
-           residual one with rotations and scalings, 19 min, 0.913, 0.784 and 6.1 mm.
+Published  none on this database. A plain monai 3D U-Net trained for 150 s on a CPU reaches, patient-wise on these
+           scans, a median Dice of 0.850, a 5th percentile of 0.705 and a 95th percentile of the centre error of 8.4
+           mm; a wider residual one with rotations and scalings, 19 min, 0.913, 0.784 and 6.1 mm.
 Here       see docs/validation/lv_wall.md, written from the CSV that ``cv`` leaves.
 Differs    A reader's mask here is close to an iso-activity surface: thresholding the image at the best level for each
            scan, within 8 mm of the mask, gives a median Dice of 0.957. The level itself differs between scans (0.26 to
@@ -387,7 +387,7 @@ def draw_scan(scan: LabelledScan, found: NDArray[np.bool_], title: str, path: Pa
     axes = figure.subplots(2, 3)
     for n, name in ((2, "transverse"), (1, "coronal"), (0, "sagittal")):
         window = [slice(max(0, centre[d] - 18), centre[d] + 18) for d in range(3)]
-        window[n] = centre[n]  # type: ignore[call-overload]
+        window[n] = centre[n]
         for row in (0, 1):
             axis = axes[row, 2 - n]
             axis.imshow(activity[tuple(window)].T, cmap="gray", vmin=0, vmax=2)
