@@ -186,6 +186,14 @@ def test_the_tracer_is_read_from_codes_then_text_then_energy(
     assert (series.tracer.value, series.tracer.source) == (tracer, source)
 
 
+def test_a_tracer_that_does_not_fit_the_energy_window_is_flagged(tmp_path: Path) -> None:
+    thallium = [make.item(RadionuclideCodeSequence=[make.code("60057003", "SCT")])]
+    series = _series(tmp_path, RadiopharmaceuticalInformationSequence=thallium)
+    assert series.tracer.value == "Tl-201"
+    flags = {flag.code: flag for flag in series.flags}
+    assert flags["tracer_contradicts_energy"].evidence == {"stated": "Tl-201", "by_energy": "Tc-99m"}
+
+
 def test_a_description_may_name_the_compound_but_not_change_the_nuclide(tmp_path: Path) -> None:
     technetium = [make.item(RadionuclideCodeSequence=[make.code("C-163A8", "SRT")])]
     series = _series(tmp_path, RadiopharmaceuticalInformationSequence=technetium, ImageID="MIBI stress")

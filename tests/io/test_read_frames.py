@@ -9,7 +9,7 @@ import nm_factory as make
 import numpy as np
 import pytest
 
-from myoscope.core import Flag, UnreadableFile, UnsupportedFile, Volume
+from myoscope.core import Flag, NothingToAnalyse, UnreadableFile, UnsupportedFile, Volume
 from myoscope.io import read_paths, read_volume
 
 
@@ -175,10 +175,12 @@ def test_planar_images_are_refused_by_name(tmp_path: Path, kind: str, word: str)
         read_volume(make.write(ds, tmp_path / "a.dcm"))
 
 
-def test_transmission_images_are_not_taken_for_counts(tmp_path: Path) -> None:
+def test_transmission_images_are_read_but_not_as_part_of_a_study(tmp_path: Path) -> None:
     ds = make.recon(image_type=("ORIGINAL", "PRIMARY", "RECON TOMO", "TRANSMISSION"))
-    with pytest.raises(UnsupportedFile, match="transmission"):
-        read_volume(make.write(ds, tmp_path / "a.dcm"))
+    path = make.write(ds, tmp_path / "a.dcm")
+    assert read_volume(path).array.shape == (7, 8, 5)
+    with pytest.raises(NothingToAnalyse, match="transmission"):
+        read_paths([path])
 
 
 def test_gating_information_is_read(tmp_path: Path) -> None:

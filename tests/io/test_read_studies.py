@@ -70,6 +70,21 @@ def test_a_path_given_twice_is_read_once(tmp_path: Path) -> None:
     assert found.flags == ()
 
 
+def test_a_large_file_of_another_modality_is_passed_over_by_its_beginning(tmp_path: Path) -> None:
+    ds = make.nm(make.counts(40, 128, 128), (make.SLICE,), Modality="CT")
+    path = make.write(ds, tmp_path / "ct.dcm")
+    assert path.stat().st_size > 1 << 20
+    with pytest.raises(NothingToAnalyse, match=r"ct\.dcm is CT"):
+        read_paths([path])
+
+
+def test_a_large_nm_file_is_read_to_its_end(tmp_path: Path) -> None:
+    ds = make.nm(make.counts(40, 128, 128), (make.SLICE,))
+    ds.add_new(0x00091001, "OB", bytes(1 << 21))  # a private element larger than what is first looked at
+    ds.add_new(0x00090010, "LO", "TEST")
+    assert read_paths([make.write(ds, tmp_path / "nm.dcm")]).study.series[0].image.made_by
+
+
 def test_copies_are_read_once_and_noted(tmp_path: Path) -> None:
     for name in ("a.dcm", "b.dcm", "c.dcm"):
         make.write(make.recon(), tmp_path / name)
@@ -110,6 +125,7 @@ NOBODY: dict[str, Any] = {"PatientID": "", "PatientName": "", "PatientBirthDate"
         ),
         ({**NOBODY, "PatientBirthDate": "19500101"}, {"StudyInstanceUID": "1.2.3"}),
         ({"IssuerOfPatientID": "A"}, {"IssuerOfPatientID": "B"}),
+        ({**NOBODY, "StudyInstanceUID": ""}, {**NOBODY, "StudyInstanceUID": ""}),
     ],
 )
 def test_two_patients_are_never_mixed(tmp_path: Path, one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -178,9 +178,11 @@ UNIT: Final[Mapping[str, str]] = {
     "Bq/mL": "Bq/mL",
     "BQML": "Bq/mL",
     "kBq/ml": "kBq/mL",
+    "{counts}/s": "counts/s",
+    "%": "%",
     "/cm": "1/cm",
     "1/cm": "1/cm",
     "ml/min/g": "mL/min/g",
-    "{propcounts}": "counts (proportional)",
-    "{Propcounts}": "counts (proportional)",
+    "{propcounts}": "counts (rescaled)",
+    "{Propcounts}": "counts (rescaled)",
 }

@@ -17,7 +17,8 @@ from myoscope.core import MISSING, Flag, Stated
 from myoscope.io import codes
 from myoscope.io.dicom_header import Header
 
-_DESCRIPTIONS = ("ImageID", "SeriesDescription", "ProtocolName", "ImageComments", "PerformedProcedureStepDescription")
+# Texts about one series. Those about the whole study (StudyDescription, ...) name the protocol, not the image.
+_DESCRIPTIONS = ("ImageID", "SeriesDescription", "ProtocolName", "ImageComments")
 
 _WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "state": {
@@ -27,7 +28,7 @@ _WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "stress": (
             *("stress", "str", "strs", "stres", "estresse", "estres", "esforco", "esforc", "esfuerzo", "effort"),
-            *("sforzo", "belastung", "last", "exercise", "ergometrie", "ergometry", "treadmill", "bruce"),
+            *("sforzo", "belastung", "exercise", "ergometrie", "ergometry", "treadmill", "bruce"),
             *("adenosine", "adenosin", "adenosina", "regadenoson", "rapiscan", "lexiscan", "dipyridamole"),
             *("dipyridamol", "dipiridamol", "persantin", "persantine", "dobutamine", "dobutamina", "dobutamin"),
             *("farmacologico", "farmaco", "pharmacologic", "pharmacological", "inspanning"),
@@ -46,7 +47,7 @@ _WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "tracer": {
         "Tc-99m sestamibi": ("mibi", "sestamibi", "cardiolite", "isonitrila"),
         "Tc-99m tetrofosmin": ("tetrofosmin", "tetrofosmina", "myoview"),
-        "Tl-201": ("thallium", "talio", "tl201", "tl", "thal"),
+        "Tl-201": ("thallium", "talio", "tl201", "thal"),
         "I-123 MIBG": ("mibg",),
         "I-123 BMIPP": ("bmipp",),
     },
@@ -74,11 +75,11 @@ class Description:
     flags: tuple[Flag, ...]
 
 
-def describe(header: Header, *, gated: bool, tracer_keV: tuple[float, float] | None = None) -> Description:
+def describe(header: Header, *, gated: bool, window_keV: tuple[float, float] | None = None) -> Description:
     """The facts of one NM image.
 
-    ``gated`` says whether the image holds gates; ``tracer_keV`` is the (lowest) energy window, which hints at the
-    radionuclide where nothing else does.
+    ``gated`` says whether the image holds gates; ``window_keV`` is its first energy window, which hints at the
+    radionuclide where nothing else does, and is held against it where something does.
     """
     flags: list[Flag] = []
     state = _decide("state", _coded_state(header), _described(header, "state"), flags)
@@ -89,8 +90,18 @@ def describe(header: Header, *, gated: bool, tracer_keV: tuple[float, float] | N
     tracer = _coded_tracer(header)
     if tracer.source != "code" or " " not in (tracer.value or " "):
         tracer = _refine(tracer, _described(header, "tracer"))
-    if tracer.value is None and tracer_keV is not None:
-        tracer = _tracer_by_energy(*tracer_keV)
+    by_energy = MISSING if window_keV is None else _tracer_by_energy(*window_keV)
+    if tracer.value is None:
+        tracer = by_energy
+    elif by_energy.value is not None and not tracer.value.startswith(by_energy.value):
+        flags.append(
+            Flag(
+                "tracer_contradicts_energy",
+                f"The tracer is said to be {tracer.value}, but {by_energy.evidence} is that of {by_energy.value}.",
+                "warning",
+                {"stated": tracer.value, "by_energy": by_energy.value},
+            )
+        )
     if not gated and _described(header, "gated").value == "yes":
         flags.append(
             Flag(

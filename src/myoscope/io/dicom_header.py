@@ -66,8 +66,7 @@ class Header:
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """All values as stripped text, empty ones left out."""
-        found = (self._plain(keyword, lambda value: str(value).strip(" \0\t\r\n"), v) for v in self._values(keyword))
-        return tuple(text for text in found if text)
+        return tuple(text for text in self._all(keyword, _stripped) if text)
 
     def text(self, keyword: str) -> str:
         """All values as one text; empty where the attribute is missing."""
@@ -128,27 +127,30 @@ class Header:
         from pydicom.multival import MultiValue
         from pydicom.sequence import Sequence
 
-        try:
-            value = contain(lambda: self.dataset.get(keyword), keyword)
+        def get() -> tuple[Any, ...]:
+            value = self.dataset.get(keyword)
             if value is None or value == "" or value == b"":
                 return ()
             if isinstance(value, MultiValue | Sequence | list | tuple):
-                return tuple(contain(lambda: list(value[:_MAX_VALUES]), keyword))
+                return tuple(value[:_MAX_VALUES])
+            return (value,)
+
+        return self._tried(keyword, get)
+
+    def _all(self, keyword: str, kind: Callable[[Any], T]) -> tuple[T, ...]:
+        values = self._values(keyword)
+        return self._tried(keyword, lambda: tuple(kind(value) for value in values)) if values else ()
+
+    def _tried(self, keyword: str, get: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+        try:
+            return contain(get, keyword)
         except UnreadableFile:
             self.unreadable.add(keyword)
             return ()
-        return (value,)
 
-    def _all(self, keyword: str, kind: Callable[[Any], T]) -> tuple[T, ...]:
-        found = [self._plain(keyword, kind, value) for value in self._values(keyword)]
-        return () if None in found else tuple(value for value in found if value is not None)
 
-    def _plain(self, keyword: str, kind: Callable[[Any], T], value: Any) -> T | None:
-        try:
-            return contain(lambda: kind(value), keyword)
-        except UnreadableFile:
-            self.unreadable.add(keyword)
-            return None
+def _stripped(value: Any) -> str:
+    return str(value).strip(" \0\t\r\n")
 
 
 def _whole(value: Any) -> int:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from myoscope.core import UnreadableFile, UnsupportedFile
 from myoscope.io.dicom_header import Header, contain
 
-MAX_IMAGE_BYTES = 1 << 30
+MAX_PIXELS = 1 << 27
+"""More than 16 gates of 128 views of 128 x 128 pixels in two energy windows, twice over."""
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)
 # The first that knows the transfer syntax decodes: one library per format, so that a damaged file meets only one.
@@ -26,7 +27,7 @@ def frame_shape(header: Header) -> tuple[int, int, int]:
     Raises
     ------
     UnreadableFile
-        If a size is missing or zero, or if the image would take more than 1 GB.
+        If a size is missing or zero, or if there are more pixels than any such image has.
     UnsupportedFile
         If it is a colour image: a screenshot, not counts.
     """
@@ -42,11 +43,10 @@ def frame_shape(header: Header) -> tuple[int, int, int]:
     frames = 1 if frames is None and not header.has("NumberOfFrames") else frames
     if frames is None or min(frames, rows, columns) < 1:
         raise UnreadableFile(f"{name} declares an image of {columns} x {rows} pixels in {frames} frames: no image.")
-    allocated = header.integer("BitsAllocated") or 16
-    n_bytes = frames * rows * columns * max(allocated // 8, 1)
-    if n_bytes > MAX_IMAGE_BYTES:
+    n_pixels = frames * rows * columns
+    if n_pixels > MAX_PIXELS:
         raise UnreadableFile(
-            f"{name} declares {columns} x {rows} pixels in {frames} frames ({n_bytes / 1e9:.1f} GB): "
+            f"{name} declares {columns} x {rows} pixels in {frames} frames ({n_pixels / 1e6:.0f} million): "
             "not a nuclear cardiology image, or damaged."
         )
     return frames, rows, columns

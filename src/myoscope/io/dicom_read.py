@@ -71,7 +71,7 @@ def refuse_other_objects(header: Header) -> None:
     Raises
     ------
     UnsupportedFile
-        If it is another modality, a planar or whole-body image, or a transmission image.
+        If it is another modality, or a planar or whole-body image.
     """
     name = header.file_name
     modality = header.text("Modality").upper()
@@ -86,11 +86,23 @@ def refuse_other_objects(header: Header) -> None:
         for planar, what in _PLANAR.items():
             if planar in words:
                 raise UnsupportedFile(f"{name} is {what} ({planar}), not tomography; polar maps need slices.")
-    if "TRANSMISSION" in words:
-        raise UnsupportedFile(f"{name} is a transmission image (attenuation), which this version does not use.")
     dose_report = {"SCREEN SAVE", "SCREENSHOT", "RESULT", "PLANAR"} & words
     if kind is None and dose_report:
         raise UnsupportedFile(f"{name} is a {sorted(dose_report)[0].lower()}, not a tomographic image.")
+
+
+def refuse_transmission(header: Header) -> None:
+    """Check that this is an emission image: attenuation maps are no perfusion images.
+
+    Raises
+    ------
+    UnsupportedFile
+        If value 4 of ImageType says transmission.
+    """
+    if "TRANSMISSION" in _image_type(header):
+        raise UnsupportedFile(
+            f"{header.file_name} is a transmission image (attenuation), which this version does not use."
+        )
 
 
 def read_nm(header: Header) -> list[NMImage]:

@@ -160,6 +160,8 @@ def _start_and_step(
                     {"start_angle_deg": start, "by_orientation_deg": facing},
                 )
             )
+    if abs(start) > 1000:
+        raise UnreadableFile(f"{name}: a start angle of {start:g} degrees is none.")
     if n_views == 1:
         return start, 0.0
     source = turn or header

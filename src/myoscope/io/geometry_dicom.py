@@ -180,7 +180,7 @@ def _orientation(header: Header, flags: list[Flag]) -> tuple[FloatArray, FloatAr
         raise UnreadableFile(f"{name}: ImageOrientationPatient holds two directions that are not perpendicular.")
     column = column - (row @ column) * row
     column /= np.linalg.norm(column)
-    others = [v for v in usable[1:] if np.abs(np.asarray(v) - cosines).max() > 0.01]
+    others = [v for v in usable[1:] if np.isfinite(v).all() and np.abs(np.asarray(v) - cosines).max() > 0.01]
     if others:
         flags.append(
             Flag(
@@ -233,14 +233,15 @@ def _position(header: Header, flags: list[Flag]) -> FloatArray | None:
     position = np.asarray(found[0], float)
     if position.shape != (3,) or not np.isfinite(position).all() or np.abs(position).max() > 1e5:
         raise UnreadableFile(f"{header.file_name}: ImagePositionPatient is not three coordinates in mm.")
-    others = [v for v in found[1:] if len(v) == 3 and np.abs(np.asarray(v) - position).max() > 0.1]
+    finite = [np.asarray(v) for v in found[1:] if len(v) == 3 and np.isfinite(v).all()]
+    others = [v.tolist() for v in finite if np.abs(v - position).max() > 0.1]
     if others:
         flags.append(
             Flag(
                 "position_contradictory",
                 "ImagePositionPatient is given twice and differs; the one of the detector was believed.",
                 "warning",
-                {"used": list(found[0]), "other": list(others[0])},
+                {"used": list(found[0]), "other": others[0]},
             )
         )
     return position

@@ -30,7 +30,7 @@ from myoscope.core import (
 )
 from myoscope.io.describe import describe, describe_words, name_series
 from myoscope.io.dicom_header import Header, load, looks_like_dicom, parse, read_bytes
-from myoscope.io.dicom_read import NMImage, read_nm, refuse_other_objects
+from myoscope.io.dicom_read import NMImage, read_nm, refuse_other_objects, refuse_transmission
 
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
 _INTERFILE_ENDINGS = (".hdr", ".h33", ".hv", ".hs", ".ihdr")
@@ -86,7 +86,7 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
                 skipped.append(_sentence(error))
     if progress:
         progress(len(files), len(files))
-    _refuse_mixed_patients([f.identity for f in found if f.identity is not None])
+    _refuse_mixed_patients(found)
     found, flags = _drop_duplicates(found)
     if not found:
         raise NothingToAnalyse(_nothing(files, skipped))
@@ -128,7 +128,7 @@ def read_projections(path: Path | str) -> Projections:
         If it holds a reconstructed volume or something else.
     """
     path = Path(path)
-    if path.suffix.lower() in _INTERFILE_ENDINGS:
+    if _is_interfile(_start_of(path)):
         from myoscope.io.interfile import read_interfile
 
         return read_interfile(path)
@@ -148,6 +148,10 @@ class _Identity:
     issuer: str
     study_uid: str
 
+    @property
+    def says_something(self) -> bool:
+        return bool(self.patient_id or self.name or self.study_uid)
+
     def conflicts(self, other: _Identity) -> bool:
         """Whether two files cannot, or cannot be shown to, belong to one patient."""
         pairs = (
@@ -158,8 +162,8 @@ class _Identity:
         )
         if any(a and b and a != b for a, b in pairs):
             return True
-        linked = any(a and a == b for a, b in pairs[:2])
-        return not linked and self.study_uid != other.study_uid
+        linked = any(a and a == b for a, b in (*pairs[:2], (self.study_uid, other.study_uid)))
+        return not linked
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -212,7 +216,10 @@ def _is_bystander(path: Path) -> bool:
     if name.startswith(".") or name in ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version"):
         return True
     # The data beside an Interfile header are read through the header.
-    return any(path.with_suffix(ending).exists() for ending in _INTERFILE_ENDINGS if ending != path.suffix.lower())
+    ending = path.suffix.lower()
+    if ending in (".dcm", ".gz", ".nii", *_INTERFILE_ENDINGS):
+        return False
+    return any(path.with_suffix(header).exists() for header in _INTERFILE_ENDINGS)
 
 
 def _read_file(path: Path) -> list[_Found]:
@@ -222,19 +229,23 @@ def _read_file(path: Path) -> list[_Found]:
         return _read_dicom(path)
     if name.endswith(_NIFTI_ENDINGS):
         return [_read_nifti(path)]
-    if b"!INTERFILE" in start.upper():
+    if _is_interfile(start):
         return [_read_interfile(path)]
     raise UnsupportedFile(f"{path.name} is neither DICOM, NIfTI nor an Interfile header.")
 
 
-def _start_of(path: Path) -> bytes:
+def _is_interfile(start: bytes) -> bool:
+    return b"!INTERFILE" in start[:512].upper()
+
+
+def _start_of(path: Path, n_bytes: int = 512) -> bytes:
     try:
         if not path.is_file():
             raise UnreadableFile(
                 f"{path.name} is not an ordinary file." if path.exists() else f"{path.name} has disappeared."
             )
         with path.open("rb") as file:
-            start = file.read(512)
+            start = file.read(n_bytes)
     except PermissionError as error:
         raise UnreadableFile(f"{path.name} may not be read by this user (permission denied).") from error
     except OSError as error:
@@ -245,22 +256,31 @@ def _start_of(path: Path) -> bytes:
 
 
 def _read_dicom(path: Path) -> list[_Found]:
-    with path.open("rb") as file:
-        beginning = file.read(_HEADER_BYTES)
-    # The header of a CT or PET slice lies within the first megabyte: enough to pass it over without reading it all.
+    beginning = _start_of(path, _HEADER_BYTES)
     if len(beginning) == _HEADER_BYTES:
-        refuse_other_objects(parse(beginning, path.name, with_pixels=False))
+        _refuse_by_beginning(beginning, path)
     loaded = load(path)
     header = loaded.header
+    refuse_transmission(header)
     images = read_nm(header)
     uid = header.text("SOPInstanceUID")
     source = SourceFile(loaded.sha256, loaded.n_bytes, _hash(uid))
     return [_found_nm(header, image, source, uid) for image in images]
 
 
+def _refuse_by_beginning(beginning: bytes, path: Path) -> None:
+    """Pass over large files of other modalities (CT, PET) by their header, without reading them to the end."""
+    try:
+        header = parse(beginning, path.name, with_pixels=False)
+    except UnreadableFile:
+        # The header may go on beyond the beginning: the whole file will tell.
+        return
+    refuse_other_objects(header)
+
+
 def _found_nm(header: Header, image: NMImage, source: SourceFile, uid: str) -> _Found:
     gated = image.image.gating is not None
-    facts = describe(header, gated=gated, tracer_keV=_lowest_window(header))
+    facts = describe(header, gated=gated, window_keV=_first_window(header))
     series = Series(
         name="unnamed",
         kind=image.kind,
@@ -302,7 +322,7 @@ def _facts(series: Series, window: str = "") -> tuple[str | None, ...]:
     )
 
 
-def _lowest_window(header: Header) -> tuple[float, float] | None:
+def _first_window(header: Header) -> tuple[float, float] | None:
     window = header.first("EnergyWindowInformationSequence")
     limits = window.first("EnergyWindowRangeSequence") if window else None
     if limits is None:
@@ -381,10 +401,15 @@ def _of_file_name(path: Path, what: str) -> Stated:
     return Stated(said.value, "description", f"{said.evidence} in the file name")
 
 
-def _refuse_mixed_patients(identities: Sequence[_Identity]) -> None:
-    distinct = list(dict.fromkeys(identities))
+def _refuse_mixed_patients(found: Sequence[_Found]) -> None:
+    # A file that says nothing at all about its patient belongs to no other file than its copies.
+    distinct = {
+        (f.identity, "" if f.identity.says_something else f.series.sources[0].sha256): f.identity
+        for f in found
+        if f.identity is not None
+    }
     patients: list[list[_Identity]] = []
-    for identity in distinct:
+    for identity in distinct.values():
         home = next((p for p in patients if not any(identity.conflicts(other) for other in p)), None)
         if home is None:
             patients.append([identity])
@@ -392,8 +417,8 @@ def _refuse_mixed_patients(identities: Sequence[_Identity]) -> None:
             home.append(identity)
     if len(patients) > 1:
         raise MixedPatients(
-            f"The files belong to {len(patients)} patients (their patient identifiers differ); "
-            "give the files of one patient at a time."
+            f"The files belong to {len(patients)} patients (their patient identifiers differ, or without any, their "
+            "studies); give the files of one patient at a time."
         )
 
 
