@@ -197,6 +197,35 @@ def gated_tomo(n_gates: int = 8, n_views: int = 4, **attributes: Any) -> Dataset
     return nm(pixels, (WINDOW, DETECTOR, ROTATION, RR, GATE, VIEW), **settings)
 
 
+def jpeg_lossless(frame: NDArray[Any]) -> bytes:
+    """A frame of unsigned 16-bit numbers as JPEG Lossless, first-order prediction (ITU-T T.81, annex H)."""
+    rows, columns = frame.shape
+    x = frame.astype(np.int64)
+    predicted = np.full(x.shape, 1 << 15)
+    predicted[0, 1:], predicted[1:, 0], predicted[1:, 1:] = x[0, :-1], x[:-1, 0], x[1:, :-1]
+    bits = []
+    for difference in (x - predicted).ravel().tolist():
+        size = abs(difference).bit_length()
+        value = difference if difference >= 0 else difference + (1 << size) - 1
+        # 17 sizes, each with a code of five bits: its own number.
+        bits.append(f"{size:05b}" + (f"{value:0{size}b}" if size else ""))
+    stream = "".join(bits)
+    stream += "1" * (-len(stream) % 8)
+    scan = int(stream, 2).to_bytes(len(stream) // 8, "big").replace(b"\xff", b"\xff\x00")
+    size_of_image = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
+    return b"".join(
+        (
+            b"\xff\xd8",
+            b"\xff\xc3\x00\x0b\x10" + size_of_image + b"\x01\x01\x11\x00",
+            b"\xff\xc4" + (2 + 17 + 17).to_bytes(2, "big") + b"\x00" + bytes((0, 0, 0, 0, 17, *[0] * 11)),
+            bytes(range(17)),
+            b"\xff\xda\x00\x08\x01\x01\x00\x01\x00\x00",
+            scan,
+            b"\xff\xd9",
+        )
+    )
+
+
 def to_bytes(ds: Dataset) -> bytes:
     """The data set as the bytes of a DICOM file."""
     buffer = BytesIO()
