@@ -158,7 +158,7 @@ def test_stress_stands_above_rest_and_every_view_is_labelled(
     assert [a.split(":")[0] for a in rows] == ["Stress*", "Rest"] * 3
     assert "short axis from apex to base, slices 1 to 10 of 20" in rows[0]
     assert "vertical long axis from septal to lateral, then horizontal long axis from inferior to anterior" in rows[4]
-    for word in ("Ant", "Inf", "Sep", "Lat", "Apex", "Base", "LAD", "LCx", "RCA", "Endocardium"):
+    for word in ("Ant", "Inf", "Sep", "Lat", "Apex", "Base", "LAD", "LCx", "RCA", "endocardium"):
         assert word in page.text
 
 

@@ -58,11 +58,14 @@ def mean_nodes(heart: HeartResult) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SurfaceCloud:
-    """A surface as a dense cloud of its own points, in heart coordinates: places, normals and tones."""
+    """A surface as a dense cloud of its own points, in heart coordinates: places, normals and tones.
 
-    points: FloatArray
-    normals: FloatArray
-    tone: NDArray[np.int64]
+    ``half_mm`` is half the width of a picture that holds the surface from every viewpoint.
+    """
+
+    points: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    tone: NDArray[np.uint8]
     half_mm: float
 
 
@@ -72,27 +75,24 @@ def surface_cloud(nodes: FloatArray, cell_level: NDArray[np.uint8], *, n_pixels:
     ``nodes`` (ring + 1, angle, 3) in heart coordinates, ``cell_level`` (ring, angle) as ``to_levels`` gives it.
     """
     n_rings, n_angles = cell_level.shape
-    # One scale for every view, so that the pictures stand side by side.
-    half_mm = 0.53 * float(np.ptp(nodes.reshape(-1, 3), axis=0).max()) + 3
-    widest_mm = max(
-        float(np.linalg.norm(np.diff(nodes, axis=0), axis=-1).max()),
-        float(np.linalg.norm(np.roll(nodes, -1, axis=1) - nodes, axis=-1).max()),
-    )
-    per_cell = int(np.clip(np.ceil(1.5 * widest_mm * n_pixels / (2 * half_mm)), 2, 12))
-    ring = (np.arange(n_rings * per_cell) + 0.5) / per_cell
-    angle = (np.arange(n_angles * per_cell) + 0.5) / per_cell
+    spread = [np.ptp(nodes.reshape(-1, 3) @ view_matrix(v)[:2].T, axis=0).max() for v in VIEWPOINTS]
+    half_mm = float(max(spread)) / 2 * 1.04
+    # 1.45 samples per pixel along each side of the longest cell leave no gap on its diagonal.
+    per_mm = 1.45 * n_pixels / (2 * half_mm)
+    along_mm = float(np.linalg.norm(np.diff(nodes, axis=0), axis=-1).max())
+    around_mm = float(np.linalg.norm(np.roll(nodes, -1, axis=1) - nodes, axis=-1).max())
+    per_ring, per_angle = (int(np.clip(np.ceil(mm * per_mm), 2, 12)) for mm in (along_mm, around_mm))
+
+    ring = (np.arange(n_rings * per_ring) + 0.5) / per_ring
+    angle = (np.arange(n_angles * per_angle) + 0.5) / per_angle
     r0, a0 = ring.astype(int), angle.astype(int)
     closed = np.concatenate([nodes, nodes[:, :1]], axis=1)
-    both = np.concatenate([closed, _node_normals(closed)], axis=-1)  # (ring + 1, angle + 1, 6)
-    along = both[r0] + (ring - r0)[:, None, None] * (both[r0 + 1] - both[r0])
-    fine = along[:, a0] + (angle - a0)[None, :, None] * (along[:, a0 + 1] - along[:, a0])
-    flat = fine.reshape(-1, 6)
-    return SurfaceCloud(
-        flat[:, :3],
-        flat[:, 3:],
-        np.repeat(np.repeat(_tones(cell_level), per_cell, axis=0), per_cell, axis=1).reshape(-1),
-        half_mm,
-    )
+    both = np.concatenate([closed, _node_normals(closed)], axis=-1).astype(np.float32)  # (ring + 1, angle + 1, 6)
+    along = both[r0] + (ring - r0).astype(np.float32)[:, None, None] * (both[r0 + 1] - both[r0])
+    share = (angle - a0).astype(np.float32)[None, :, None]
+    flat = (along[:, a0] + share * (along[:, a0 + 1] - along[:, a0])).reshape(-1, 6)
+    tone = np.repeat(np.repeat(_tones(cell_level), per_ring, axis=0), per_angle, axis=1).reshape(-1)
+    return SurfaceCloud(flat[:, :3], flat[:, 3:], tone, half_mm)
 
 
 def still_picture(cloud: SurfaceCloud, viewpoint: Viewpoint, *, n_pixels: int) -> NDArray[np.uint8]:
@@ -100,16 +100,17 @@ def still_picture(cloud: SurfaceCloud, viewpoint: Viewpoint, *, n_pixels: int) -
 
     Of the points that fall on one pixel the nearest to the viewer wins.
     """
-    across = view_matrix(viewpoint)
-    point = cloud.points @ across.T
-    middle = (point.min(axis=0) + point.max(axis=0)) / 2
-    column = np.floor(((point[:, 0] - middle[0]) / cloud.half_mm * 0.5 + 0.5) * n_pixels).astype(int)
-    row = np.floor((0.5 - (point[:, 1] - middle[1]) / cloud.half_mm * 0.5) * n_pixels).astype(int)
-    colour = (cloud.tone * N_SHADES + _shade(cloud.normals @ across.T)).astype(np.uint8)
+    across = view_matrix(viewpoint).astype(np.float32)
+    x, y, depth = across @ cloud.points.T
+    scale = n_pixels / (2 * cloud.half_mm)
+    column = ((x - (x.min() + x.max()) / 2) * scale + n_pixels / 2).astype(np.intp)
+    row = (n_pixels / 2 - (y - (y.min() + y.max()) / 2) * scale).astype(np.intp)
+    colour = cloud.tone * np.uint8(N_SHADES) + _shade(across @ cloud.normals.T)
     picture = np.full((n_pixels, n_pixels), BACKGROUND, np.uint8)
-    order = np.argsort(point[:, 2], kind="stable")  # far to near
-    inside = order[((column >= 0) & (column < n_pixels) & (row >= 0) & (row < n_pixels))[order]]
-    picture[row[inside], column[inside]] = colour[inside]
+    # Far to near, in 65,536 steps of depth: integers of that size are sorted in linear time.
+    steps = ((depth - depth.min()) * (65535 / max(float(np.ptp(depth)), 1e-6))).astype(np.uint16)
+    order = np.argsort(steps, kind="stable")
+    picture[row[order], column[order]] = colour[order]
     return picture
 
 
@@ -143,20 +144,17 @@ def viewer_mesh(endo: FloatArray, epi: FloatArray, cell_level: NDArray[np.uint8]
     }
 
 
-def _tones(level: NDArray[np.uint8]) -> NDArray[np.int64]:
-    tone = np.round(level.astype(float) * (N_TONES - 1) / 254).astype(np.int64)
+def _tones(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    tone = np.round(level.astype(float) * (N_TONES - 1) / 254).astype(np.uint8)
     tone[level == NOT_SEEN] = UNSEEN_TONE
     return tone
 
 
-def _shade(normal: FloatArray) -> NDArray[np.int64]:
-    """Light from above the viewer's left shoulder; the inside of the wall is lit more dimly."""
-    length = np.linalg.norm(normal, axis=1)
-    unit = normal / np.where(length > 0, length, 1.0)[:, None]
-    light = np.array([-0.35, 0.45, 0.82])
-    facing = unit[:, 2] >= 0
-    lit = np.where(facing, unit @ light, 0.35 * np.abs(unit @ light))
-    shade: NDArray[np.int64] = np.round(np.clip(lit, 0, 1) * (N_SHADES - 1)).astype(np.int64)
+def _shade(normal: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Light from above the viewer's left shoulder; the inside of the wall is lit more dimly. Normals (3, point)."""
+    lit = np.array([-0.35, 0.45, 0.82], np.float32) @ normal
+    lit = np.where(normal[2] >= 0, lit, 0.35 * np.abs(lit))
+    shade: NDArray[np.uint8] = np.round(np.clip(lit, 0, 1) * (N_SHADES - 1)).astype(np.uint8)
     return shade
 
 
