@@ -274,8 +274,8 @@ def edited(path: Path, **fields: object) -> Path:
         ({"dim": [2, 5, 6, 1, 1, 1, 1, 1]}, UnsupportedFile, "2 axes"),
         ({"dim": [3, 500, 600, 700, 1, 1, 1, 1]}, UnreadableFile, "damaged or truncated"),
         ({"dim": [3, 5, -6, 7, 1, 1, 1, 1]}, UnreadableFile, "damaged"),
-        ({"datatype": 4711}, UnreadableFile, "not a readable NIfTI|damaged"),
-        ({"magic": b"xx"}, UnreadableFile, "not a readable NIfTI"),
+        ({"datatype": 4711}, UnreadableFile, "not a readable NIfTI"),
+        ({"magic": b"xx"}, UnreadableFile, "not a NIfTI file"),
         ({"xyzt_units": 5}, UnreadableFile, "unit that NIfTI does not know"),
     ],
 )
@@ -285,7 +285,8 @@ def test_a_file_that_makes_no_sense_is_one_sentence(
     path = edited(tmp_path / "v.nii", **fields)
     with pytest.raises(error, match=message) as caught:
         read_nifti(path)
-    assert "v.nii" in str(caught.value)
+    assert str(caught.value).startswith("v.nii ")
+    assert str(tmp_path) not in str(caught.value)  # a folder's name may be the patient's
     assert "\n" not in str(caught.value)
 
 
@@ -315,7 +316,7 @@ def test_what_is_no_nifti_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(b"not an image" * 100)
     with pytest.raises(UnreadableFile, match=r"^a.nii "):
         read_nifti(tmp_path / "a.nii")
-    with pytest.raises(UnreadableFile, match=r"^b.nii "):
+    with pytest.raises(UnreadableFile, match=r"^b.nii does not exist$"):
         read_nifti(tmp_path / "b.nii")
     with pytest.raises(InvalidValue, match="a NIfTI file is named"):
         write_nifti(Volume(counts(), grid(np.eye(3)), "counts"), tmp_path / "v.img")

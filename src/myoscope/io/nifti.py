@@ -204,10 +204,14 @@ def read_nifti(path: Path | str, *, unit: str | None = None, frame_axis: FrameAx
             place = Grid(array.shape[:3], affine)
     except InvalidValue as error:
         raise UnreadableFile(f"{path.name} cannot be placed in the patient: {error}") from error
-    except (ImageFileError, HeaderDataError) as error:
+    except FileNotFoundError as error:
+        raise UnreadableFile(f"{path.name} does not exist") from error
+    except HeaderDataError as error:
         raise UnreadableFile(f"{path.name} is not a readable NIfTI file: {_first_line(error)}") from error
+    except ImageFileError as error:  # its text names folders
+        raise UnreadableFile(f"{path.name} is not a NIfTI file, or its name does not end in .nii or .nii.gz") from error
     except (OSError, EOFError, zlib.error, ValueError, struct.error, OverflowError, MemoryError) as error:
-        raise UnreadableFile(f"{path.name} is damaged or truncated: {_first_line(error)}") from error
+        raise UnreadableFile(f"{path.name} is damaged or truncated") from error
     stated_unit = about.get("unit")
     if unit is not None and stated_unit is not None and unit != stated_unit:
         raise InvalidValue(f"{path.name} says that it is in {stated_unit}, not {unit}")
