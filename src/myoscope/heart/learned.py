@@ -46,8 +46,9 @@ Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 class LearnedWall:
     """What the networks found.
 
-    ``mask`` is the wall on the grid of the input (probability at least one half, largest piece); ``centre_mm`` its
-    centroid in LPS mm; ``volume_mL`` its volume; ``confidence`` the mean probability within it, 0.5 to 1.
+    ``mask`` is the wall on the grid of the input (probability at or above the threshold that came with the weights,
+    largest piece); ``centre_mm`` its centroid in LPS mm; ``volume_mL`` its volume; ``confidence`` the mean probability
+    within it, up to 1.
     When ``located`` is false ``reason`` says why in one sentence, the mask is empty and the numbers are NaN.
     """
 
@@ -74,12 +75,12 @@ def segment_wall(
     MyoscopeError
         If the installed weights are not the ones this version was released with.
     """
-    coarse, fine = _load_networks(threads)
-    return segment_wall_with(array, affine_lps, coarse=coarse, fine=fine)
+    coarse, fine, threshold = _load_networks(threads)
+    return segment_wall_with(array, affine_lps, coarse=coarse, fine=fine, threshold=threshold)
 
 
 def segment_wall_with(
-    array: ArrayLike, affine_lps: ArrayLike, *, coarse: Network, fine: Network
+    array: ArrayLike, affine_lps: ArrayLike, *, coarse: Network, fine: Network, threshold: float
 ) -> tuple[NDArray[np.float32], LearnedWall]:
     """The same with networks of your own, such as those of one cross-validation fold."""
     activity = np.asarray(array)
@@ -98,18 +99,18 @@ def segment_wall_with(
     activity = activity.astype(np.float32)
     activity = np.maximum(activity / activity.max(), 0)
 
-    found = _locate(activity, affine, coarse)
-    if isinstance(found, str):
-        return nothing, _not_found(nothing, found)
-    centre_mm, wall_activity = found
+    place = _locate(activity, affine, coarse)
+    if isinstance(place, str):
+        return nothing, _not_found(nothing, place)
+    centre_mm, wall_activity = place
     for shifts in (_SHIFTS_VOXEL[:1], _SHIFTS_VOXEL):
         outlined = _outline(activity, affine, centre_mm, wall_activity, fine, shifts)
         if isinstance(outlined, str):
             return nothing, _not_found(nothing, outlined)
         cube, origin_mm, centre_mm, wall_activity = outlined
     probability = _onto_grid(cube, origin_mm, affine, activity.shape)
-    mask = _largest_piece(probability >= 0.5)
-    return _judged(activity, probability, mask, affine)
+    found = wall_from_probability(probability, activity, affine, threshold=threshold)
+    return (probability if found.located else nothing), found
 
 
 def _locate(
@@ -216,31 +217,32 @@ def _onto_grid(
     return out
 
 
-def _judged(
-    activity: NDArray[np.float32],
-    probability: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    affine: NDArray[np.float64],
-) -> tuple[NDArray[np.float32], LearnedWall]:
-    nothing = np.zeros_like(probability)
+def wall_from_probability(
+    probability: NDArray[np.floating[Any]],
+    activity: NDArray[Any],
+    affine_lps: NDArray[np.float64],
+    *,
+    threshold: float,
+) -> LearnedWall:
+    """The largest piece of the voxels at or above the threshold, if it is bright, sure and large enough for a wall."""
+    nothing = np.zeros(probability.shape, np.float32)
+    mask = _largest_piece(probability >= threshold)
     if not mask.any():
-        return nothing, _not_found(nothing, "the wall that was found lies outside the image")
-    volume_mL = float(mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000)
-    confidence = float(probability[mask].mean())
+        return _not_found(nothing, "the wall that was found lies outside the image")
+    volume_mL = float(mask.sum() * abs(np.linalg.det(affine_lps[:3, :3])) / 1000)
     if not _SMALLEST_WALL_ML <= volume_mL <= _LARGEST_WALL_ML:
-        return nothing, _not_found(nothing, f"what looks like wall measures {volume_mL:.0f} mL; no left ventricle does")
+        return _not_found(nothing, f"what looks like wall measures {volume_mL:.0f} mL; no left ventricle does")
+    confidence = float(probability[mask].mean(dtype=np.float64))
     if confidence < _LEAST_CONFIDENCE:
-        return nothing, _not_found(nothing, f"what looks like wall is uncertain (mean probability {confidence:.2f})")
-    contrast = _contrast(activity, mask, affine)
+        return _not_found(nothing, f"what looks like wall is uncertain (mean probability {confidence:.2f})")
+    contrast = _contrast(activity, mask, affine_lps)
     if not contrast >= _LEAST_CONTRAST:
-        return nothing, _not_found(
-            nothing, f"what looks like wall is {contrast:.2f} times as bright as its surroundings"
-        )
-    centre_mm = affine[:3, :3] @ _centroid(mask) + affine[:3, 3]
-    return probability, LearnedWall(True, "", mask, centre_mm, volume_mL, confidence)
+        return _not_found(nothing, f"what looks like wall is {contrast:.2f} times as bright as its surroundings")
+    centre_mm = affine_lps[:3, :3] @ _centroid(mask) + affine_lps[:3, 3]
+    return LearnedWall(True, "", mask, centre_mm, volume_mL, confidence)
 
 
-def _contrast(activity: NDArray[np.float32], mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> float:
+def _contrast(activity: NDArray[Any], mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> float:
     """Mean activity of the wall over that of the rest of a box 20 mm larger, the cavity included."""
     margin = np.ceil(_SURROUNDINGS_MM / np.linalg.norm(affine[:3, :3], axis=0)).astype(int)
     box = tuple(
@@ -279,12 +281,13 @@ def _as_batch(cube: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=2)
-def _load_networks(threads: int) -> tuple[Network, Network]:
+def _load_networks(threads: int) -> tuple[Network, Network, float]:
     import onnxruntime
 
     folder = resources.files("myoscope.heart") / "weights"
     model = (folder / "lv_wall.onnx").read_bytes()
-    promised = json.loads((folder / "lv_wall.json").read_text(encoding="utf-8"))["sha256"]["lv_wall.onnx"]
+    facts = json.loads((folder / "lv_wall.json").read_text(encoding="utf-8"))
+    promised = facts["sha256"]["lv_wall.onnx"]
     actual = hashlib.sha256(model).hexdigest()
     if actual != promised:
         raise MyoscopeError(
@@ -307,4 +310,4 @@ def _load_networks(threads: int) -> tuple[Network, Network]:
         logit: NDArray[np.float32] = session.run(["fine_logit"], {"coarse": idle, "fine": cubes})[0]
         return logit
 
-    return coarse, fine
+    return coarse, fine, float(facts["threshold"])

@@ -14,9 +14,10 @@ Differs    A reader's mask here is close to an iso-activity surface: thresholdin
            scan, within 8 mm of the mask, gives a median Dice of 0.957. The level itself differs between scans (0.26 to
            0.52 of the 98th percentile of the wall, 5th to 95th percentile). Hence: activity is scaled by the wall that
            was found first, training examples keep that relation (some are not even resampled), and a path at full
-           resolution compares each voxel with its surroundings. Steps, rates and the threshold of 0.5 are the same in
-           every fold; masks are used as given for judging, their largest piece for teaching (some have stray voxels
-           far from the heart).
+           resolution compares each voxel with its surroundings. Steps and rates are the same in every fold; the
+           probability above which a voxel is wall is chosen for each fold on the held-out scans of the other folds.
+           Masks are used as given for judging, their largest piece for teaching (some have stray voxels far from the
+           heart).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from myoscope.heart.learned import (
     LearnedWall,
     Network,
     segment_wall_with,
+    wall_from_probability,
 )
 
 if TYPE_CHECKING:
@@ -247,9 +249,22 @@ def build_networks(settings: LvWallSettings) -> tuple[nn.Module, nn.Module]:
     return coarse, fine
 
 
-def predict(scan: LabelledScan, coarse: nn.Module, fine: nn.Module) -> tuple[NDArray[np.float32], LearnedWall]:
-    """Wall probability on the scan's own grid and the wall found; the mask of the scan is not looked at."""
-    return segment_wall_with(scan.activity, scan.affine_lps, coarse=_as_callable(coarse), fine=_as_callable(fine))
+def predict(scan: LabelledScan, coarse: nn.Module, fine: nn.Module) -> NDArray[np.float32]:
+    """Wall probability on the scan's own grid, 0 everywhere if no heart is found, without a look at the mask."""
+    probability, _ = segment_wall_with(
+        scan.activity, scan.affine_lps, coarse=_as_callable(coarse), fine=_as_callable(fine), threshold=0.5
+    )
+    return probability
+
+
+def choose_threshold(scans: Sequence[LabelledScan], probabilities: Sequence[NDArray[np.float32]]) -> float:
+    """The probability above which a voxel is called wall, for the best mean Dice; to be applied to other patients."""
+    tried = np.round(np.arange(0.2, 0.61, 0.02), 2)
+    dice = [
+        [dice_score(scan.wall, probability >= threshold) for threshold in tried]
+        for scan, probability in zip(scans, probabilities, strict=True)
+    ]
+    return float(tried[np.argmax(np.mean(dice, axis=0))])
 
 
 def evaluate(scan: LabelledScan, found: LearnedWall, *, fold: int, typical: NDArray[np.bool_]) -> ScanScore:
@@ -281,32 +296,59 @@ def dice_score(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 def cross_validate(
     scans: Sequence[LabelledScan], settings: LvWallSettings, *, out: Path, only: Iterable[int] | None = None
-) -> list[ScanScore]:
-    """Scores of every scan by networks that never saw its patient; each fold is kept in ``out`` and not redone."""
-    from myoscope.learn import save_weights
+) -> dict[str, NDArray[np.float32]]:
+    """Wall probability of every scan by networks that never saw its patient, by scan id.
+
+    Weights and probabilities of each fold are kept in ``out`` and not made again; ``only`` restricts the work to some
+    folds, and the answer then holds only the scans whose fold is done.
+    """
+    from myoscope.learn import file_sha256, load_weights, save_weights
 
     fold_of = patient_folds(scans, folds=settings.folds, seed=settings.seed)
-    for fold in range(settings.folds) if only is None else only:
+    wanted = set(range(settings.folds) if only is None else only)
+    held_out = {}
+    for fold in range(settings.folds):
         folder = out / f"fold{fold}"
-        if (folder / "scores.json").exists():
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        taught = [scan for scan, f in zip(scans, fold_of, strict=True) if f != fold]
-        began = time.monotonic()
-        coarse, fine = train(taught, settings, checkpoints=folder)
-        _log.info("fold %d trained in %.1f min", fold, (time.monotonic() - began) / 60)
-        save_weights(coarse, folder / "coarse.safetensors")
-        save_weights(fine, folder / "fine.safetensors")
-        typical = np.mean([scan.wall for scan in taught], axis=0) >= 0.5
-        scores = []
+        stored = [folder / "coarse.safetensors", folder / "fine.safetensors"]
+        if not all(path.exists() for path in stored):
+            if fold not in wanted:
+                continue
+            began = time.monotonic()
+            taught = [scan for scan, f in zip(scans, fold_of, strict=True) if f != fold]
+            for network, path in zip(train(taught, settings, checkpoints=folder), stored, strict=True):
+                save_weights(network, path)
+            _log.info("fold %d trained in %.1f min", fold, (time.monotonic() - began) / 60)
+        coarse, fine = build_networks(settings)
+        for network, path in zip((coarse, fine), stored, strict=True):
+            load_weights(network, path, sha256=file_sha256(path))
         for scan, f in zip(scans, fold_of, strict=True):
             if f == fold:
-                _, found = predict(scan, coarse, fine)
-                np.savez_compressed(folder / f"{scan.scan_id}.npz", mask=found.mask)
+                path = folder / f"{scan.scan_id}.npy"
+                if not path.exists():
+                    np.save(path, predict(scan, coarse.eval(), fine.eval()).astype(np.float16))
+                held_out[scan.scan_id] = np.load(path).astype(np.float32)
+    return held_out
+
+
+def score(
+    scans: Sequence[LabelledScan], held_out: dict[str, NDArray[np.float32]], settings: LvWallSettings
+) -> tuple[list[ScanScore], dict[str, NDArray[np.bool_]], list[float]]:
+    """Scores and masks of every scan, with the threshold of each fold chosen on the other folds."""
+    fold_of = patient_folds(scans, folds=settings.folds, seed=settings.seed)
+    scores, masks, thresholds = [], {}, []
+    for fold in range(settings.folds):
+        others = [scan for scan, f in zip(scans, fold_of, strict=True) if f != fold]
+        threshold = choose_threshold(others, [held_out[scan.scan_id] for scan in others])
+        thresholds.append(threshold)
+        typical = np.mean([scan.wall for scan in others], axis=0) >= 0.5
+        for scan, f in zip(scans, fold_of, strict=True):
+            if f == fold:
+                found = wall_from_probability(
+                    held_out[scan.scan_id], scan.activity, scan.affine_lps, threshold=threshold
+                )
+                masks[scan.scan_id] = found.mask
                 scores.append(evaluate(scan, found, fold=fold, typical=typical))
-        (folder / "scores.json").write_text(json.dumps([asdict(score) for score in scores]))
-    done = [path for f in range(settings.folds) if (path := out / f"fold{f}" / "scores.json").exists()]
-    return [ScanScore(**row) for path in done for row in json.loads(path.read_text())]
+    return scores, masks, thresholds
 
 
 def summary(scores: Sequence[ScanScore], *, rng: np.random.Generator, resamples: int = 5000) -> dict[str, Any]:
@@ -404,7 +446,7 @@ def draw_scan(scan: LabelledScan, found: NDArray[np.bool_], title: str, path: Pa
     figure.savefig(path, dpi=80)
 
 
-def ship(scans: Sequence[LabelledScan], settings: LvWallSettings, *, out: Path) -> dict[str, Any]:
+def ship(scans: Sequence[LabelledScan], settings: LvWallSettings, *, threshold: float, out: Path) -> dict[str, Any]:
     """Train on every scan and write ``lv_wall.safetensors``, ``.onnx`` and ``.json`` (hashes, settings, data)."""
     from myoscope.learn import export_onnx, save_weights
     from myoscope.learn.segmentation import SideBySide
@@ -424,6 +466,7 @@ def ship(scans: Sequence[LabelledScan], settings: LvWallSettings, *, out: Path) 
         "name": "lv_wall",
         "version": "1",
         "sha256": {"lv_wall.onnx": graph_hash, "lv_wall.safetensors": weights_hash},
+        "threshold": threshold,
         "settings": asdict(settings),
         "trained_on": {
             "database": "Myocardial perfusion scintigraphy image database 1.0.0, doi 10.13026/ce2z-dw74, CC BY 4.0",
@@ -483,7 +526,7 @@ def _short_hash(text: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Cross-validate, train or draw from the command line."""
+    """Cross-validate, train (which takes its threshold from the cross-validation) or draw, from the command line."""
     parser = argparse.ArgumentParser(prog="python -m myoscope.systems.lv_wall", description=__doc__.splitlines()[0])
     parser.add_argument("verb", choices=["cv", "train", "figures"])
     parser.add_argument("--data", type=Path, required=True, help="folder with dicom/ and masks/")
@@ -494,21 +537,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     settings = LvWallSettings()
     scans = prepare(choice.data)
-    if choice.verb == "train":
-        _log.info("%s", json.dumps(ship(scans, settings, out=choice.out)["sha256"]))
+    only = [] if choice.verb == "figures" else choice.fold
+    held_out = cross_validate(scans, settings, out=choice.out, only=only)
+    if len(held_out) < len(scans):
+        if choice.verb != "cv" or choice.fold is None:
+            parser.error(f"{len(scans) - len(held_out)} scans have no held-out result in {choice.out}; run cv first")
         return
-    scores = cross_validate(scans, settings, out=choice.out, only=[] if choice.verb == "figures" else choice.fold)
-    if len(scores) == len(scans):
-        write_csv(scores, choice.out / "lv_wall_cv.csv")
-        told = summary(scores, rng=np.random.default_rng(settings.seed))
-        (choice.out / "lv_wall_cv.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        _log.info("%s", json.dumps(told))
+    if choice.verb == "train":
+        threshold = choose_threshold(scans, [held_out[scan.scan_id] for scan in scans])
+        _log.info("%s", json.dumps(ship(scans, settings, threshold=threshold, out=choice.out)["sha256"]))
+        return
+    scores, masks, thresholds = score(scans, held_out, settings)
+    write_csv(scores, choice.out / "lv_wall_cv.csv")
+    told = summary(scores, rng=np.random.default_rng(settings.seed)) | {"thresholds": thresholds}
+    (choice.out / "lv_wall_cv.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    _log.info("%s", json.dumps(told))
     if choice.verb == "figures":
         by_id = {scan.scan_id: scan for scan in scans}
-        for rank, score in enumerate(sorted(scores, key=lambda score: score.dice)[: choice.worst], start=1):
-            mask = np.load(choice.out / f"fold{score.fold}" / f"{score.scan_id}.npz")["mask"]
-            title = f"scan {score.scan_id}: Dice {score.dice:.3f}, centre {score.centre_error_mm:.1f} mm apart"
-            draw_scan(by_id[score.scan_id], mask, title, choice.out / "figures" / f"lv_wall_worst_{rank}.png")
+        for rank, one in enumerate(sorted(scores, key=lambda one: one.dice)[: choice.worst], start=1):
+            title = f"scan {one.scan_id}: Dice {one.dice:.3f}, centre {one.centre_error_mm:.1f} mm apart"
+            path = choice.out / "figures" / f"lv_wall_worst_{rank}.png"
+            draw_scan(by_id[one.scan_id], masks[one.scan_id], title, path)
 
 
 if __name__ == "__main__":
