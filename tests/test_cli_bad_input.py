@@ -33,6 +33,8 @@ ANALYSED, BAD_CALL, NOTHING, IN_PART, INTERRUPTED = 0, 2, 3, 4, 130
 PATIENT_NAME, PATIENT_ID = "Testcase^Imaginary", "NOBODY-4711"
 TELLING_NAME = "imaginary_testcase_4711.dcm"
 
+pytestmark = pytest.mark.usefixtures("searched_once")
+
 Change = Callable[[pydicom.Dataset], None]
 
 

@@ -11,7 +11,6 @@ but its results are written and checked like all others.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
 import signal
@@ -30,10 +29,9 @@ import pytest
 from mutate import mutations
 from typer.testing import CliRunner
 
-import myoscope.analyze as pipeline
 from myoscope import io
 from myoscope.cli import app
-from myoscope.core import CardiacFrame, Gating, Grid, HeartResult, MyoscopeError, Series, Volume
+from myoscope.core import CardiacFrame, Gating, Grid, HeartResult, MyoscopeError, Volume
 from myoscope.simulate import lv_phantom
 
 SEED = 20261121
@@ -96,30 +94,6 @@ def other_patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts = np.random.default_rng(2).poisson(50, grid.shape).astype(np.uint16)
     io.write_nm(Volume(counts, grid, "counts"), path, description=_patient("B", "other"))
     return path
-
-
-@pytest.fixture
-def searched_once(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, HeartResult | MyoscopeError]:
-    """Let equal images share one search for the heart; everything around it runs for each file."""
-    known: dict[bytes, HeartResult | MyoscopeError] = {}
-    original = pipeline._analyze_heart
-
-    def search(series: Series, image: Volume, *rest: Any) -> HeartResult:
-        content = hashlib.sha256(np.ascontiguousarray(image.array).tobytes())
-        content.update(repr((image.grid.shape, image.grid.affine.tolist(), image.unit, image.gating)).encode())
-        content.update(repr(pipeline.like_training_set(series)).encode())
-        if content.digest() not in known:
-            try:
-                known[content.digest()] = original(series, image, *rest)
-            except MyoscopeError as error:
-                known[content.digest()] = error
-        found = known[content.digest()]
-        if isinstance(found, MyoscopeError):
-            raise found
-        return found
-
-    monkeypatch.setattr(pipeline, "_analyze_heart", search)
-    return known
 
 
 @contextmanager
