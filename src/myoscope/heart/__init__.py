@@ -5,6 +5,8 @@ wall as readers outline it), the anatomical ``Surfaces``, short-axis volumes and
 """
 
 from myoscope.heart.axis import frame_from_wall as frame_from_wall
+from myoscope.heart.find import find_by_network as find_by_network
+from myoscope.heart.find import find_left_ventricle as find_left_ventricle
 from myoscope.heart.find_model import find_by_model as find_by_model
 from myoscope.heart.left_ventricle import LeftVentricle as LeftVentricle
 from myoscope.heart.reorient import reorient as reorient
