@@ -94,7 +94,7 @@ def _agreement(one: LeftVentricle, other: LeftVentricle) -> dict[str, float]:
     return {
         "centre_mm": round(float(np.linalg.norm(one.frame.centre_mm - other.frame.centre_mm)), 2),
         "axis_deg": round(one.frame.angle_to_deg(other.frame), 2),
-        "overlap": round(one.overlap(other), 4),
+        "overlap": round(float(one.overlap(other)), 4),
     }
 
 
