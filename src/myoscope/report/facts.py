@@ -111,7 +111,7 @@ def describe_series(series: Series) -> tuple[str, ...]:
 def format_quantity(quantity: Quantity) -> str:
     """The number as it is read: as many digits as mean something, then the unit."""
     if quantity.value is None:
-        return "not available"
+        return "—"
     unit = "" if quantity.unit in ("1", "") else f" {quantity.unit}"
     return f"{format_number(quantity.value, quantity.unit)}{unit}"
 

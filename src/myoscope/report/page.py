@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -156,7 +157,6 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
     flags = flag_lines(result)
     inferred: list[Inference] = [i for s in result.series for i in inferences(s.series)]
     not_done = [sentence for s in result.series for sentence in s.not_done]
-    methods = _methods(with_heart)
     return {
         "software": result.software or "myoscope",
         "schema_version": SCHEMA_VERSION,
@@ -166,24 +166,18 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
         "title": _title(groups),
         "sections": [_section(group, table, len(groups)) for group in groups],
         "flags": flags,
+        "n_loud": sum(line.flag.severity != "info" for line in flags) + len(not_done) + bool(result.skipped),
         "loud_flags": [line for line in flags if line.flag.severity != "info"],
         "inferred": inferred,
         "not_done": not_done,
         "skipped": [without_file_name(s) for s in result.skipped],
         "columns": [Column(state_label(m), m.series.name) for m in with_heart],
         "quantities": _quantity_rows(with_heart),
+        "reasons": _reasons(with_heart),
         "segments": _segment_rows(with_heart),
         "vessels": _vessel_rows(with_heart),
-        "methods": methods,
+        "methods": _methods(result),
         "scale_percentile": f"{SCALE_PERCENTILE:g}",
-        "inputs": [(s.series.name, [f.sha256[:12] for f in s.series.sources]) for s in result.series],
-        "seconds": [
-            ("Study", ", ".join(f"{k.replace('_', ' ')} {v:.2f} s" for k, v in result.seconds.items())),
-            *(
-                (s.series.name, ", ".join(f"{k.replace('_', ' ')} {v:.2f} s" for k, v in s.seconds.items()))
-                for s in result.series
-            ),
-        ],
         "table_name": table_name,
         "tables": COLOUR_TABLES,
         "page_data": _script_data(table_name),
@@ -264,20 +258,20 @@ def _solid(member: SeriesResult, heart: HeartResult, percent: PolarMap, table: N
 
 
 def _quantity_rows(members: list[SeriesResult]) -> tuple[Row, ...]:
-    """One row for each quantity; neighbours that are missing for the same reasons share one."""
     names = list(dict.fromkeys(q.name for m in members if m.heart for q in m.heart.quantities))
-    rows: list[Row] = []
+    rows = []
     for name in names:
         cells = []
         for member in members:
             found = [q for q in (member.heart.quantities if member.heart else ()) if q.name == name]
             cells.append(_number_cell(found[0]) if found else NumberCell("–", "", ""))
-        row = Row(name[:1].upper() + name[1:], tuple(cells))
-        if rows and all(c.reason for c in cells) and rows[-1].cells == row.cells:
-            rows[-1] = Row(f"{rows[-1].name}; {name}", row.cells)
-        else:
-            rows.append(row)
+        rows.append(Row(name[:1].upper() + name[1:], tuple(cells)))
     return tuple(rows)
+
+
+def _reasons(members: list[SeriesResult]) -> list[str]:
+    """Why numbers are missing, each reason once: the footnotes of the table."""
+    return list(dict.fromkeys(q.reason for m in members if m.heart for q in m.heart.quantities if q.reason))
 
 
 def _number_cell(quantity: Quantity) -> NumberCell:
@@ -310,18 +304,30 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}"
 
 
-def _methods(members: list[SeriesResult]) -> tuple[str, ...]:
-    sentences = []
-    for member in members:
-        if member.heart is None:
-            continue
-        heart = member.heart
-        said = f"{member.series.name}: heart found by {heart.finder}; polar map sampled by {heart.polar_map.method}."
-        if heart.agreement:
-            numbers = ", ".join(named_value(k, heart.agreement[k]) for k in sorted(heart.agreement))
-            said += f" Compared with the other finder: {numbers}."
-        sentences.append(said)
-    return tuple(sentences)
+def _methods(result: StudyResult) -> list[tuple[str, str]]:
+    """For each series: how its heart was found and sampled, from which inputs, in which time."""
+    lines = []
+    for one in result.series:
+        said = []
+        if one.heart is not None:
+            said.append(f"Heart found by {one.heart.finder}; polar map: {one.heart.polar_map.method}.")
+            if one.heart.agreement:
+                numbers = (named_value(k, one.heart.agreement[k]) for k in sorted(one.heart.agreement))
+                said.append(f"Compared with the other finder: {', '.join(numbers)}.")
+        if one.series.sources:
+            hashes = [s.sha256[:12] for s in one.series.sources]
+            files = "1 input file" if len(hashes) == 1 else f"{len(hashes)} input files"
+            said.append(f"{files}, SHA-256 {hashes[0]}…{' and others' if len(hashes) > 1 else ''}.")
+        if one.seconds:
+            said.append(f"Time: {_times(one.seconds)}.")
+        lines.append((one.series.name, " ".join(said)))
+    if result.seconds:
+        lines.append(("Study", f"Time: {_times(result.seconds)}."))
+    return lines
+
+
+def _times(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{step.replace('_', ' ')} {value:.2f} s" for step, value in seconds.items())
 
 
 def _script_data(table_name: str) -> str:
