@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from myoscope.core import OutputError
-from myoscope.io import atomic, atomic_folder, atomic_write
+from myoscope.io import atomic, atomic_folder, atomic_write, refuse_existing
 
 NOBODY = 65534
 
@@ -270,3 +270,44 @@ def test_what_a_crash_left_is_cleared_after_a_day_and_a_running_write_is_let_be(
     with atomic_folder(tmp_path / "out", replace=False):
         pass
     assert names(tmp_path) == {"out", young.name, other.name}
+
+
+def test_a_folder_that_is_no_earlier_output_is_never_replaced(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "wedding.jpg").write_text("mine")
+    with pytest.raises(OutputError, match=r"no result\.json\) and is not replaced"):
+        atomic_folder(photos, replace=True, sign="result.json").__enter__()
+    assert names(photos) == {"wedding.jpg"}
+    (photos / "result.json").write_text("{}")
+    with atomic_folder(photos, replace=True, sign="result.json") as folder:
+        (folder / "result.json").write_text("{}")
+    assert names(photos) == {"result.json"}
+
+
+def test_a_folder_that_holds_the_inputs_is_never_replaced(tmp_path: Path) -> None:
+    study = tmp_path / "study" / "dicom"
+    study.mkdir(parents=True)
+    (study / "1.dcm").write_text("")
+    for target in (tmp_path / "study", study):
+        for given in (study, study / "1.dcm"):
+            with pytest.raises(OutputError, match="holds an input and is not replaced"):
+                refuse_existing(target, replace=True, keep=[given])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("")
+    refuse_existing(tmp_path / "out", replace=True, keep=[study])
+
+
+def test_the_working_folder_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "here" / "inside"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    for target in (Path(), inside, inside.parent, Path("..")):
+        with pytest.raises(OutputError, match="holds the working folder and is not replaced"):
+            atomic_folder(target, replace=True).__enter__()
+
+
+def test_a_place_that_is_free_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "absent", "absent/deeper"):
+        refuse_existing(tmp_path / name, replace=False, sign="result.json", keep=[tmp_path])

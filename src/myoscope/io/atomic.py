@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TypeGuard
@@ -88,20 +88,22 @@ def atomic_write(path: Path | str, mode: Literal["wb", "w"] = "wb") -> Iterator[
 
 
 @contextmanager
-def atomic_folder(path: Path | str, *, replace: bool) -> Iterator[Path]:
+def atomic_folder(path: Path | str, *, replace: bool, sign: str | None = None) -> Iterator[Path]:
     """A folder to write into that takes its name only when the block ends without an error.
 
     Yields the hidden folder. With ``replace``, an existing folder is set aside, the new one takes its place,
-    and the old one is removed: between the two renames the name is absent, never half-written. Missing parent
-    folders are made (and stay).
+    and the old one is removed with all that is in it: between the two renames the name is absent, never
+    half-written. ``sign`` protects folders of other people: only one that holds an entry of that name is replaced.
+    Missing parent folders are made (and stay).
 
     Raises
     ------
     OutputError
-        The destination exists and ``replace`` is false, or is a file; no space, no permission.
+        The destination exists and ``replace`` is false, is a file, or may not be replaced (see
+        ``refuse_existing``); no space, no permission.
     """
     target = Path(path)
-    refuse_existing(target, replace=replace)
+    refuse_existing(target, replace=replace, sign=sign)
     part = _part_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,7 @@ def atomic_folder(path: Path | str, *, replace: bool) -> Iterator[Path]:
         raise output_error(target, error) from error
     try:
         yield part
-        refuse_existing(target, replace=replace)  # it may have appeared meanwhile
+        refuse_existing(target, replace=replace, sign=sign)  # it may have appeared meanwhile
         _swap_in(part, target)
     except BaseException as error:
         _remove(part)
@@ -120,15 +122,36 @@ def atomic_folder(path: Path | str, *, replace: bool) -> Iterator[Path]:
         raise
 
 
-def refuse_existing(target: Path, *, replace: bool) -> None:
+def refuse_existing(target: Path, *, replace: bool, sign: str | None = None, keep: Iterable[Path | str] = ()) -> None:
+    """Refuse a place for an output folder before any work is done.
+
+    A folder that does not exist or is empty is a good place, unless it is the working folder. Another is one only
+    with ``replace``, and then never one around the working folder, one that holds a path of ``keep`` (the inputs),
+    or one without an entry named ``sign``.
+
+    Raises
+    ------
+    OutputError
+        One sentence that says which of these it is.
+    """
     try:
         if target.is_symlink() or target.is_file():
             raise OutputError(f"{target} exists and is not a folder; choose another place for the output")
-        occupied = target.is_dir() and (not replace) and any(target.iterdir())
+        if not target.is_dir():
+            return
+        occupied = any(target.iterdir())
+        if occupied and not replace:
+            raise OutputError(f"{target} exists already and is not empty; choose another folder or allow replacing it")
+        place = target.resolve()
+        for path, what in ((Path.cwd(), "the working folder"), *((Path(k), "an input") for k in keep if occupied)):
+            if path.resolve() == place or place in path.resolve().parents:
+                raise OutputError(f"{target} holds {what} and is not replaced; choose another folder")
+        if not occupied:
+            return
+        if sign is not None and not (target / sign).exists():
+            raise OutputError(f"{target} holds something else than an earlier output (no {sign}) and is not replaced")
     except OSError as error:
         raise output_error(target, error) from error
-    if occupied:
-        raise OutputError(f"{target} exists already and is not empty; choose another folder or allow replacing it")
 
 
 def _concerns(error: BaseException, part: Path) -> TypeGuard[OSError]:
