@@ -246,7 +246,8 @@ def write_nm_projections(
 
     Views are kept in their order. Each run of views at one angular step and one duration becomes a rotation of
     one detector; a set of views at irregular angles becomes as many rotations as it takes. Detector columns are
-    taken to run as seen from the detector, looking at the patient; rows run to the feet.
+    taken to run as seen from the detector, looking at the patient; rows run to the feet. Durations are kept to the
+    millisecond; an unknown one is left out, although the standard asks for one.
 
     Raises
     ------
