@@ -197,18 +197,33 @@ def gated_tomo(n_gates: int = 8, n_views: int = 4, **attributes: Any) -> Dataset
     return nm(pixels, (WINDOW, DETECTOR, ROTATION, RR, GATE, VIEW), **settings)
 
 
-def jpeg_lossless(frame: NDArray[Any]) -> bytes:
-    """A frame of unsigned 16-bit numbers as JPEG Lossless, first-order prediction (ITU-T T.81, annex H)."""
+def jpeg_lossless(frame: NDArray[Any], predictor: int = 1) -> bytes:
+    """A frame of unsigned 16-bit numbers as JPEG Lossless (ITU-T T.81, annex H), slowly and plainly."""
     rows, columns = frame.shape
-    x = frame.astype(np.int64)
-    predicted = np.full(x.shape, 1 << 15)
-    predicted[0, 1:], predicted[1:, 0], predicted[1:, 1:] = x[0, :-1], x[:-1, 0], x[1:, :-1]
+    x = frame.astype(int).tolist()
     bits = []
-    for difference in (x - predicted).ravel().tolist():
-        size = abs(difference).bit_length()
-        value = difference if difference >= 0 else difference + (1 << size) - 1
-        # 17 sizes, each with a code of five bits: its own number.
-        bits.append(f"{size:05b}" + (f"{value:0{size}b}" if size else ""))
+    for r in range(rows):
+        for c in range(columns):
+            if r == 0:
+                guess = 1 << 15 if c == 0 else x[0][c - 1]
+            elif c == 0:
+                guess = x[r - 1][0]
+            else:
+                left, above, corner = x[r][c - 1], x[r - 1][c], x[r - 1][c - 1]
+                guess = {
+                    1: left,
+                    2: above,
+                    3: corner,
+                    4: left + above - corner,
+                    5: left + ((above - corner) >> 1),
+                    6: above + ((left - corner) >> 1),
+                    7: (left + above) >> 1,
+                }[predictor]
+            difference = (x[r][c] - guess + 0x7FFF) % 0x10000 - 0x7FFF  # -32767 to 32768
+            size = abs(difference).bit_length()
+            value = difference if difference >= 0 else difference + (1 << size) - 1
+            # 17 sizes, each with a code of five bits: its own number. Size 16 has no further bits.
+            bits.append(f"{size:05b}" + (f"{value:0{size}b}" if 0 < size < 16 else ""))
     stream = "".join(bits)
     stream += "1" * (-len(stream) % 8)
     scan = int(stream, 2).to_bytes(len(stream) // 8, "big").replace(b"\xff", b"\xff\x00")
@@ -219,7 +234,7 @@ def jpeg_lossless(frame: NDArray[Any]) -> bytes:
             b"\xff\xc3\x00\x0b\x10" + size_of_image + b"\x01\x01\x11\x00",
             b"\xff\xc4" + (2 + 17 + 17).to_bytes(2, "big") + b"\x00" + bytes((0, 0, 0, 0, 17, *[0] * 11)),
             bytes(range(17)),
-            b"\xff\xda\x00\x08\x01\x01\x00\x01\x00\x00",
+            b"\xff\xda\x00\x08\x01\x01\x00" + bytes((predictor, 0, 0)),
             scan,
             b"\xff\xd9",
         )

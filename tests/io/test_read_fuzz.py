@@ -10,7 +10,8 @@ import nm_factory as make
 import numpy as np
 import pytest
 from mutate import mutations
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from myoscope.core import MyoscopeError, Projections, Volume
 from myoscope.io import read_paths
@@ -31,6 +32,11 @@ def _bases() -> dict[str, bytes]:
         ds = make.nm(make.counts(3, 64, 64), (make.SLICE,))
         ds.compress(syntax)
         bases[syntax.name] = make.to_bytes(ds)
+    ds = make.nm(make.counts(3, 32, 32), (make.SLICE,))
+    ds.PixelData = encapsulate([make.jpeg_lossless(frame) for frame in make.counts(3, 32, 32)])
+    ds["PixelData"].VR = "OB"
+    ds.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    bases[JPEGLosslessSV1.name] = make.to_bytes(ds)
     real = sorted((DATA / "physionet-mps" / "dicom").glob("*.dcm"))[:1]
     real += sorted((DATA / "spect-projections").glob("*.dcm"))[:1]
     for n, path in enumerate(real):

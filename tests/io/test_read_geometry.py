@@ -135,6 +135,17 @@ def test_short_axis_slices_without_an_orientation_are_refused(tmp_path: Path) ->
         _read_all(ds, tmp_path)
 
 
+def test_slices_cut_along_the_heart_say_so(tmp_path: Path) -> None:
+    detector = make.item(
+        ImageOrientationPatient=[0.6, 0.8, 0, 0, 0, -1],
+        ImagePositionPatient=[0, 0, 0],
+        ViewCodeSequence=[make.code("G-A186", "SRT", "Short axis")],
+    )
+    volume, flags = _read(make.recon(DetectorInformationSequence=[detector]), tmp_path)
+    assert set(flags) == {"already_reoriented"}
+    np.testing.assert_allclose(volume.grid.direction[:, 0], [0.6, 0.8, 0])
+
+
 def test_slices_stored_backwards_are_put_in_order_and_flagged(tmp_path: Path) -> None:
     pixels = make.counts(5, 8, 7)
     ds = make.nm(pixels[::-1], (make.SLICE,), SliceVector=[5, 4, 3, 2, 1])

@@ -19,6 +19,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -26,6 +27,7 @@ from pydicom.uid import (
 
 from myoscope.core import UnreadableFile, UnsupportedFile, Volume
 from myoscope.io import read_paths, read_volume
+from myoscope.io.jpeg_lossless import decode_jpeg_lossless
 
 
 def _volume(ds: Dataset, folder: Path) -> NDArray[Any]:
@@ -100,15 +102,51 @@ def test_every_transfer_syntax_gives_the_same_voxels(tmp_path: Path, syntax: UID
     np.testing.assert_array_equal(_volume(ds, tmp_path), pixels.transpose(2, 1, 0))
 
 
-def test_jpeg_lossless_gives_the_same_voxels(tmp_path: Path) -> None:
-    if not get_decoder(JPEGLosslessSV1).is_available:
-        pytest.skip("no decoder for JPEG Lossless is installed (python-gdcm is one)")
-    pixels = make.counts(5, 16, 12)
+def _as_jpeg_lossless(pixels: NDArray[Any], predictor: int) -> Dataset:
     ds = make.nm(pixels, (make.SLICE,))
-    ds.PixelData = encapsulate([make.jpeg_lossless(frame) for frame in pixels])
+    ds.PixelData = encapsulate([make.jpeg_lossless(frame.view("u2"), predictor) for frame in pixels])
     ds["PixelData"].VR = "OB"
-    ds.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    ds.file_meta.TransferSyntaxUID = JPEGLosslessSV1 if predictor == 1 else JPEGLossless
+    return ds
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2"])
+@pytest.mark.parametrize("predictor", range(1, 8))
+def test_jpeg_lossless_gives_the_same_voxels(tmp_path: Path, predictor: int, dtype: str) -> None:
+    info = np.iinfo(dtype)
+    pixels = np.random.default_rng(predictor).integers(info.min, info.max, (3, 16, 12), dtype=dtype, endpoint=True)
+    pixels[0] //= 100
+    ds = _as_jpeg_lossless(pixels, predictor)
     np.testing.assert_array_equal(_volume(ds, tmp_path), pixels.transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+def test_our_jpeg_lossless_agrees_with_another_decoder(predictor: int) -> None:
+    pytest.importorskip("gdcm", reason="python-gdcm, an independent decoder of JPEG Lossless, is not installed")
+    pixels = make.counts(2, 16, 12, seed=predictor)
+    ds = _as_jpeg_lossless(pixels, predictor)
+    theirs, _ = get_decoder(ds.file_meta.TransferSyntaxUID).as_array(ds, decoding_plugin="gdcm")
+    ours = decode_jpeg_lossless([make.jpeg_lossless(frame, predictor) for frame in pixels], 16, 12, "a.dcm")
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_damaged_jpeg_lossless_ends_in_a_sentence() -> None:
+    frame = make.jpeg_lossless(make.counts(16, 12))
+    rng = np.random.default_rng(0)
+    n_decoded, sentences = 0, []
+    for _ in range(300):
+        damaged = bytearray(frame)
+        for _ in range(rng.integers(1, 6)):
+            damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
+        cut = len(damaged) if rng.random() < 0.7 else int(rng.integers(len(damaged)))
+        try:
+            assert decode_jpeg_lossless([bytes(damaged[:cut])], 16, 12, "a.dcm").shape == (1, 16, 12)
+            n_decoded += 1
+        except UnreadableFile as error:
+            sentences.append(str(error))
+    assert n_decoded > 5
+    assert len(sentences) > 50
+    assert all(s.startswith("a.dcm: its JPEG Lossless pixels are damaged") for s in sentences)
 
 
 def test_a_missing_decoder_is_named_as_the_likely_cause(tmp_path: Path) -> None:

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from myoscope.core import UnreadableFile, UnsupportedFile
 from myoscope.io.dicom_header import Header, contain
+from myoscope.io.jpeg_lossless import decode_jpeg_lossless
 
 MAX_PIXELS = 1 << 27
 """More than 16 gates of 128 views of 128 x 128 pixels in two energy windows, twice over."""
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)
 # The first that knows the transfer syntax decodes: one library per format, so that a damaged file meets only one.
-_DECODERS = ("pydicom", "pyjpegls", "pylibjpeg", "pillow", "gdcm")
+# GDCM is left out even where it is installed: damaged data make it end the process.
+_DECODERS = ("pydicom", "pyjpegls", "pylibjpeg", "pillow")
+_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 
 
 def frame_shape(header: Header) -> tuple[int, int, int]:
@@ -68,8 +71,10 @@ def stored_pixels(header: Header) -> NDArray[Any]:
     keyword = next((k for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if k in header.dataset), "")
     if not keyword:
         raise UnreadableFile(f"{name} holds no pixels; it was probably cut off while being copied.")
+    if syntax in _JPEG_LOSSLESS:
+        return _meaningful_bits(header, _decoded_here(header, shape))
     if syntax and syntax not in _NATIVE:
-        return _decoded(header, shape)
+        return _meaningful_bits(header, _decoded(header, shape))
     content = contain(lambda: bytes(header.dataset.get(keyword)), f"{name}: the pixels cannot be read.")
     floating: dict[str, np.dtype[Any]] = {"FloatPixelData": np.dtype("f4"), "DoubleFloatPixelData": np.dtype("f8")}
     dtype = floating.get(keyword) or _integer_type(header)
@@ -118,6 +123,18 @@ def _meaningful_bits(header: Header, pixels: NDArray[Any]) -> NDArray[Any]:
     # Up to the top, then down again: the second shift copies the sign of signed pixels.
     shifted: NDArray[Any] = (pixels << (allocated - 1 - high)) >> (allocated - stored)
     return shifted
+
+
+def _decoded_here(header: Header, shape: tuple[int, int, int]) -> NDArray[Any]:
+    def split() -> list[bytes]:
+        from pydicom.encaps import generate_frames
+
+        return list(generate_frames(header.dataset.PixelData, number_of_frames=shape[0]))
+
+    frames = contain(split, f"{header.file_name}: its compressed pixels are damaged.")
+    if len(frames) != shape[0]:
+        raise UnreadableFile(f"{header.file_name} is truncated: it holds {len(frames)} of {shape[0]} declared frames.")
+    return decode_jpeg_lossless(frames, shape[1], shape[2], header.file_name).astype(_integer_type(header))
 
 
 def _decoded(header: Header, shape: tuple[int, int, int]) -> NDArray[Any]:

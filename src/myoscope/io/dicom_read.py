@@ -30,7 +30,7 @@ from myoscope.io.dicom_frames import (
 from myoscope.io.dicom_header import Header
 from myoscope.io.dicom_pixels import frame_shape, stored_pixels, surplus_bytes
 from myoscope.io.dicom_views import energy_windows, read_views
-from myoscope.io.geometry_dicom import pixel_spacing_mm, volume_grid
+from myoscope.io.geometry_dicom import pixel_spacing_mm, stated_view, volume_grid
 
 KINDS = ("RECON GATED TOMO", "GATED TOMO", "RECON TOMO", "TOMO")
 _PLANAR = {
@@ -76,8 +76,8 @@ def refuse_other_objects(header: Header) -> None:
     name = header.file_name
     modality = header.text("Modality").upper()
     if modality not in ("NM", ""):
-        what = _MODALITY.get(modality, "of a modality")
-        raise UnsupportedFile(f"{name} is {what} which this version does not analyse; it reads NM (SPECT) images.")
+        what = _MODALITY.get(modality, "of another modality")
+        raise UnsupportedFile(f"{name} is {what}, which this version does not analyse; it reads NM (SPECT) images.")
     if modality == "" and header.text("SOPClassUID") != "1.2.840.10008.5.1.4.1.1.20":
         raise UnsupportedFile(f"{name} does not say what it is (no Modality); it is not an NM (SPECT) image.")
     words = _image_type(header)
@@ -292,6 +292,9 @@ def _rescaling(header: Header) -> tuple[float, float, str]:
     if mapping is not None and mapping.has("RealWorldValueSlope"):
         codes = mapping.codes("MeasurementUnitsCodeSequence")
         unit = UNIT.get(codes[0][1], "unknown") if codes else "counts"
+        explained = mapping.text("LUTExplanation")
+        if unit in ("1", "unknown") and explained in (*UNIT.values(), "mask"):
+            unit = explained
         slope, intercept = mapping.number("RealWorldValueSlope"), mapping.number("RealWorldValueIntercept")
         return (np.nan if slope is None else slope), intercept or 0.0, unit
     unit = UNIT.get(header.text("Units"), "counts")
@@ -318,6 +321,13 @@ def _volumes(
     i, j, k = (int(n) for n in arranged.shape[2:])
     grid, grid_flags = volume_grid(header, (i, j, k), first_stored=first_stored)
     flags += grid_flags
+    view = stated_view(header)
+    if view is not None and "axis" in view:
+        flags.append(
+            Flag(
+                "already_reoriented", f"The slices were cut along the heart ({view}) before the file was made.", "info"
+            )
+        )
     gating = read_gating(header, int(arranged.shape[1]), flags)
     windows = energy_windows(header, len(arranged))
     acquisition = describe_acquisition(header)

@@ -77,6 +77,13 @@ def volume_grid(header: Header, shape: tuple[int, int, int], *, first_stored: in
     return Grid(shape, affine), flags
 
 
+def stated_view(header: Header) -> str | None:
+    """The cut that the slices are coded as (transverse, short axis ...), or None."""
+    detector = header.first("DetectorInformationSequence")
+    coded = (*(detector.codes("ViewCodeSequence") if detector else ()), *header.codes("ViewCodeSequence"))
+    return next((VIEW[code] for code in coded if code in VIEW), None)
+
+
 def _places(header: Header) -> Iterator[Header]:
     """Where geometry may stand: the first detector, the root, shared and per-frame functional groups."""
     yield from header.items("DetectorInformationSequence")[:1]
@@ -199,10 +206,10 @@ def _assumed_orientation(header: Header, flags: list[Flag]) -> tuple[FloatArray,
     This is the patient's own frame and does not depend on how the patient lay: real feet-first and prone
     reconstructions of the cameras seen so far are stored that way.
     """
-    views = [VIEW[code] for code in header.codes("ViewCodeSequence") if code in VIEW]
-    if any(view != "transverse" for view in views):
+    view = stated_view(header)
+    if view not in (None, "transverse"):
         raise UnsupportedFile(
-            f"{header.file_name} holds {views[0]} slices without an orientation in the patient; "
+            f"{header.file_name} holds {view} slices without an orientation in the patient; "
             "export the transverse slices instead."
         )
     position = header.text("PatientPosition").upper()
