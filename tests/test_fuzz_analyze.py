@@ -101,13 +101,14 @@ def _no_longer_than(seconds: int) -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise _Hang
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    # Seconds of the processor, not of the clock: a busy machine is no hang. One that sleeps meets pytest's timeout.
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _peak_MB() -> float:
@@ -124,13 +125,13 @@ def _run(originals: dict[str, bytes], other: Path, scratch: Path, n: int) -> _Ta
         what = f"file {number} ({name})"
         file, out = scratch / "damaged.dcm", scratch / f"out-{number}"
         file.write_bytes(next(damaged[name]))
-        begin = time.perf_counter()
+        begin = time.process_time()
         try:
             with _no_longer_than(HANG_S):
                 _one(file, out, other, what, tally)
         except _Hang:
-            tally.wrong.append(f"{what} took more than {HANG_S} s")
-        tally.slowest_s = max(tally.slowest_s, time.perf_counter() - begin)
+            tally.wrong.append(f"{what} took more than {HANG_S} s of processor time")
+        tally.slowest_s = max(tally.slowest_s, time.process_time() - begin)
         if _peak_MB() - memory_before > MORE_MEMORY_MB:
             tally.wrong.append(f"{what} brought the memory to {_peak_MB():.0f} MB from {memory_before:.0f} MB")
             memory_before = _peak_MB()
@@ -171,7 +172,7 @@ def _kind_of(sentence: str) -> str:
 
 
 def _report(tally: _Tally, n: int, seconds: float) -> str:
-    lines = [f"{n} damaged files, seed {SEED}, {seconds:.0f} s, slowest {tally.slowest_s:.1f} s"]
+    lines = [f"{n} damaged files, seed {SEED}, {seconds:.0f} s, slowest file {tally.slowest_s:.1f} s of processor time"]
     lines += [f"  {count:5d}  {outcome}" for outcome, count in tally.outcomes.most_common()]
     lines += [f"  {tally.n_images_searched:5d}  distinct images searched for a heart", "  refused because:"]
     lines += [f"  {count:5d}  {sentence}" for sentence, count in tally.sentences.most_common(25)]
