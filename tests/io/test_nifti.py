@@ -142,7 +142,8 @@ def test_missing_voxels_stay_missing(tmp_path: Path) -> None:
 
 def test_gates_come_back_in_order_with_their_gating(tmp_path: Path) -> None:
     array = np.random.default_rng(4).poisson(40, (8, *SHAPE)).astype(np.uint16)
-    gating = Gating(8, rr_ms=823.0, rr_low_ms=700, rr_high_ms=950, accepted_beats=1200, rejected_beats=30)
+    beats = np.array([1200, 30])  # numpy's integers, as a reader may have them
+    gating = Gating(8, 823.0, 700, 950, accepted_beats=beats[0], rejected_beats=beats[1])
     volume = Volume(array, grid(tilted()), "counts", ("simulated", "gated"), "gate", gating)
     write_nifti(volume, tmp_path / "v.nii.gz")
     back = read_nifti(tmp_path / "v.nii.gz")

@@ -165,7 +165,7 @@ def _extension(volume: Volume) -> bytes:
             about[name] = times.tolist()
     if volume.gating is not None:
         about["gating"] = {f: getattr(volume.gating, f) for f in Gating.__dataclass_fields__}
-    text = json.dumps(about, sort_keys=True, ensure_ascii=False).encode()
+    text = json.dumps(about, sort_keys=True, ensure_ascii=False, default=np.generic.item).encode()
     size = -(-(len(text) + 8) // 16) * 16
     return struct.pack("<2i", size, _COMMENT_EXTENSION) + text.ljust(size - 8, b"\0")
 
