@@ -33,6 +33,10 @@ _BEYOND_BASE_MM = 30.0
 # How far neighbours lend each other their counts: mm along the wall for each mm of resolution. The width of
 # the whole wall comes from the wider neighbourhood, its regional differences from the narrower one.
 _REGION, _WHOLE = 0.95, 2.5
+# One gate has an eighth or less of the counts: neighbours lend from further away.
+_GATE_LENDING = 1.5
+# A profile that rises again by this share of its height has reached something else.
+_RISE = 0.10
 # How much regions of one wall differ in thickness: prior standard deviation.
 _SPREAD_MM = 1.5
 
@@ -159,13 +163,13 @@ def _follow_wall(image: _Image, lv: LeftVentricle, sigma_mm: float) -> tuple[_Ra
 
 
 def _fit_wall(
-    image: _Image, rays: _Rays, mid: FloatArray, valve: ValvePlane, sigma_mm: float
+    image: _Image, rays: _Rays, mid: FloatArray, valve: ValvePlane, sigma_mm: float, *, lending: float = 1.0
 ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
     """Mid-wall nodes, wall thickness and whether the wall was seen, from profiles along its normals."""
     nodes = _resample(mid, valve)
     for _ in range(2):
         normals, curvature = _normals(nodes)
-        shift, thickness, visible = _fit_profiles(image, rays, nodes, normals, curvature, sigma_mm)
+        shift, thickness, visible = _fit_profiles(image, rays, nodes, normals, curvature, sigma_mm, lending)
         nodes = nodes + shift[..., None] * normals
         nodes[0] = nodes[0].mean(axis=0)
         # Moving along normals leaves the valve plane: put the rows back at equal arc length.
@@ -193,7 +197,7 @@ def _fit_gates(
     gate and then scaled so that the volume between the surfaces does not change.
     """
     fwhm_mm = sigma_mm / _FWHM_TO_SIGMA
-    followed = [_follow_ridge(image, rays, radius, 1.3 * sigma_mm) for image in gates]
+    followed = [_follow_ridge(image, rays, radius, _GATE_LENDING * sigma_mm) for image in gates]
     radii = _harmonics(np.stack([radius for radius, _ in followed]))
     ridges = _harmonics(np.stack([ridge for _, ridge in followed]))
     planes = [
@@ -205,7 +209,7 @@ def _fit_gates(
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     planes = [ValvePlane(point, normal) for point, normal in zip(points, normals, strict=True)]
     fits = [
-        _fit_wall(image, rays, rays.points(radius), plane, sigma_mm)
+        _fit_wall(image, rays, rays.points(radius), plane, sigma_mm, lending=_GATE_LENDING)
         for image, radius, plane in zip(gates, radii, planes, strict=True)
     ]
     nodes = _harmonics(np.stack([fit[0] for fit in fits]))
@@ -313,6 +317,8 @@ def _blur(value: FloatArray, around_mm: FloatArray, reach_mm: float, row_mm: flo
 
 def _follow_ridge(image: _Image, rays: _Rays, radius: FloatArray, sigma_mm: float) -> tuple[FloatArray, FloatArray]:
     """The smooth surface along which counts across the wall are highest, and those counts."""
+    every_angle, rays = rays, _Rays(rays.frame, rays.origin, rays.tilt, rays.angle[::2])
+    radius = radius[:, ::2]
     for window, reach in ((9.0, 3.0), (6.0, 2.4), (4.0, 1.7)):
         offset = np.arange(-window, window + 0.5, _RADIAL_STEP_MM)
         depth = np.maximum(radius[..., None] + offset, 2.0)
@@ -329,8 +335,16 @@ def _follow_ridge(image: _Image, rays: _Rays, radius: FloatArray, sigma_mm: floa
         sure = np.where(best == inner, np.clip(peak / level, 0, 1) ** 2, 1e-3) + 1e-6
         radius = _smooth(radius + found, sure, rays.tilt, np.full(rays.tilt.size, radius.mean()), reach * sigma_mm)
         radius = np.clip(radius, 5, _MAX_RADIUS_MM)
+    rays, radius = every_angle, _twice_as_many(radius)
     counts = image.at(rays.to_patient(rays.points(radius[..., None] + np.arange(-4.0, 4.5, 1.0)))).max(axis=-1)
     return radius, counts
+
+
+def _twice_as_many(field: FloatArray) -> FloatArray:
+    """A smooth periodic field with a column between any two (Fourier interpolation)."""
+    n = field.shape[1]
+    result: FloatArray = 2 * np.fft.irfft(np.fft.rfft(field, axis=1), 2 * n, axis=1)
+    return result
 
 
 def _radius_through(rays: _Rays, points: FloatArray) -> FloatArray:
@@ -397,23 +411,29 @@ def _normals(nodes: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _fit_profiles(
-    image: _Image, rays: _Rays, nodes: FloatArray, normals: FloatArray, curvature: FloatArray, sigma_mm: float
+    image: _Image,
+    rays: _Rays,
+    nodes: FloatArray,
+    normals: FloatArray,
+    curvature: FloatArray,
+    sigma_mm: float,
+    lending: float,
 ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
     """Displacement of the mid-wall, wall thickness and whether the wall was seen; each (41, 72)."""
     reach = 6.0 + 1.8 * sigma_mm
     depth = np.arange(-np.ceil(reach), np.ceil(reach) + 0.5)
-    counts = image.at(rays.to_patient(nodes[..., None, :] + depth[:, None] * normals[..., None, :]))
+    rows, columns = np.arange(0, N_RINGS + 1, 2), np.arange(0, N_ANGLES, 3)
+    lines = nodes[:, columns, None] + depth[:, None] * normals[:, columns, None]
+    counts = image.at(rays.to_patient(lines))
     radius = np.linalg.norm(nodes[:, :, :2] - nodes[:, :, :2].mean(axis=1, keepdims=True), axis=-1).mean(axis=1)
     around = np.maximum(radius, 0.5)
     row_mm = float(np.linalg.norm(np.diff(nodes, axis=0), axis=-1).mean())
-    rows, columns = np.arange(0, N_RINGS + 1, 2), np.arange(0, N_ANGLES, 3)
-    pick = np.ix_(rows, columns)
-    bend = curvature[pick].reshape(-1)
+    bend = curvature[np.ix_(rows, columns)].reshape(-1)
     fwhm_mm = sigma_mm / _FWHM_TO_SIGMA
-    whole = _blur(counts, around, _WHOLE * fwhm_mm, row_mm)[pick].reshape(-1, depth.size)
+    whole = _blur(counts, around, lending * _WHOLE * fwhm_mm, row_mm)[rows].reshape(-1, depth.size)
     _, width, height = _fit_slabs(whole, depth, bend, sigma_mm, typical_mm=10.0, spread_mm=4.0)
     typical_mm = float(np.average(width, weights=height**2))
-    region = _blur(counts, around, _REGION * fwhm_mm, row_mm)[pick].reshape(-1, depth.size)
+    region = _blur(counts, around, lending * _REGION * fwhm_mm, row_mm)[rows].reshape(-1, depth.size)
     shift, width, height = _fit_slabs(region, depth, bend, sigma_mm, typical_mm=typical_mm, spread_mm=_SPREAD_MM)
     level = np.percentile(height, 75)
     seen = height > 0.25 * level
@@ -421,8 +441,8 @@ def _fit_profiles(
     weight = np.where(seen, np.clip(height / level, 0, 1) ** 2, 0).reshape(grid_shape) + 1e-6
     fields = []
     for field in (shift, width):
-        smooth = _blur(field.reshape(grid_shape) * weight, around[rows], _REGION * fwhm_mm, 2 * row_mm)
-        smooth /= _blur(weight, around[rows], _REGION * fwhm_mm, 2 * row_mm)
+        smooth = _blur(field.reshape(grid_shape) * weight, around[rows], lending * _REGION * fwhm_mm, 2 * row_mm)
+        smooth /= _blur(weight, around[rows], lending * _REGION * fwhm_mm, 2 * row_mm)
         fields.append(_finer(smooth, rows, columns))
     visible = _finer(seen.astype(float).reshape(grid_shape), rows, columns) > 0.5
     return fields[0], fields[1], visible
@@ -439,6 +459,18 @@ def _finer(field: FloatArray, rows: NDArray[np.int_], columns: NDArray[np.int_])
     bottom = wrapped[low_r + 1][:, low_c] * (1 - part_c) + wrapped[low_r + 1][:, low_c + 1] * part_c
     result: FloatArray = top * (1 - part_r) + bottom * part_r
     return result
+
+
+def _before_rise(profile: FloatArray) -> NDArray[np.bool_]:
+    """Samples up to the lowest one before the profile rises again by a tenth of its height."""
+    lowest = np.minimum.accumulate(profile, axis=1)
+    rises = profile > lowest + _RISE
+    first = np.where(rises.any(axis=1), rises.argmax(axis=1), profile.shape[1])
+    place = np.arange(profile.shape[1])
+    dip = np.where(place < first[:, None], profile, np.inf).argmin(axis=1)
+    last = np.where(rises.any(axis=1), dip, profile.shape[1])
+    kept: NDArray[np.bool_] = place <= last[:, None]
+    return kept
 
 
 def _fit_slabs(
@@ -460,14 +492,11 @@ def _fit_slabs(
     n = len(profile)
     scale = np.maximum(profile.max(axis=1), 1e-12)
     data = profile / scale[:, None]
-    # Beyond the first dip on either side lies another organ or the opposite wall.
+    # Beyond a dip on either side lies another organ or the opposite wall.
     middle = depth.size // 2
-    outward = np.minimum.accumulate(data[:, middle:], axis=1)
-    inward = np.minimum.accumulate(data[:, middle::-1], axis=1)[:, ::-1]
-    lowest = np.concatenate([inward[:, :-1], outward], axis=1)
-    own = data <= lowest + 0.04
-    near = np.abs(depth) <= 5
-    weight = np.where(own | near, 1.0, 0.0)
+    outward, inward = _before_rise(data[:, middle:]), _before_rise(data[:, middle::-1])[:, ::-1]
+    weight = np.concatenate([inward[:, :-1], outward], axis=1).astype(np.float64)
+    weight[:, np.abs(depth) <= 5] = 1.0
     jacobian_factor = np.clip(1 + curvature[:, None] * depth, 0.35, None)
     lean = curvature[:, None] * sigma_mm**2 / jacobian_factor
 
@@ -481,11 +510,11 @@ def _fit_slabs(
         bell = np.exp(-0.5 * u**2) / (sigma_mm * np.sqrt(2 * np.pi))
         return ndtr(u) + lean * bell, -bell + lean * bell * u / sigma_mm
 
-    for iteration in range(12):
+    for iteration in range(9):
         inner, d_inner = edge(shift - width / 2)
         outer, d_outer = edge(shift + width / 2)
         basis = np.stack([inner - outer, 1 - inner, outer], axis=-1)  # wall, cavity, surroundings
-        model = np.einsum("nkb,nb->nk", basis, level)
+        model = (basis @ level[..., None])[..., 0]
         by_inner = (level[:, :1] - level[:, 1:2]) * d_inner
         by_outer = (level[:, 2:] - level[:, :1]) * d_outer
         jacobian = np.concatenate(
@@ -493,8 +522,9 @@ def _fit_slabs(
         )
         residual = (data - model) * weight
         weighted = jacobian * weight[..., None]
-        normal = np.einsum("nki,nkj->nij", weighted, weighted)
-        right = np.einsum("nki,nk->ni", weighted, residual)
+        across = weighted.transpose(0, 2, 1)
+        normal = across @ weighted
+        right = (across @ residual[..., None])[..., 0]
         prior = np.zeros((n, 5))
         prior[:, 1:3] = noise[:, None] / 0.3**2
         prior[:, 3] = noise / 4.0**2
@@ -507,7 +537,7 @@ def _fit_slabs(
         level = np.clip(level + step[:, :3], [0.2, -0.1, -0.1], [4.0, 1.5, 2.0])
         shift = np.clip(shift + np.clip(step[:, 3], -2, 2), -8, 8)
         width = np.clip(width + np.clip(step[:, 4], -2, 2), 3, 25)
-        if iteration == 5:
+        if iteration == 4:
             # Misfit is noise shared by neighbouring depths: it counts as fewer samples than there are.
             noise = np.maximum(noise, 4 * (residual**2).sum(axis=1) / weight.sum(axis=1))
     height: FloatArray = level[:, 0] * scale
