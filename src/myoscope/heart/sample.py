@@ -52,7 +52,7 @@ def sample_wall(volume: Volume, surfaces: Surfaces, *, method: SamplingMethod) -
     if method == "surface":
         value = image.maximum(wall.endo, wall.epi)
     elif method == "hybrid":
-        value = image.maximum(*wall.span(wall.mid, wall.hybrid_origin(wall.mid)))
+        value = image.maximum(*wall.span(wall.mid, wall.hybrid_origin(wall.mid), wall.epi - wall.endo))
     else:
         value = _profiles(image, wall, float(volume.grid.spacing_mm.min()))
     segment, segment_20 = _segments(wall)
@@ -101,7 +101,8 @@ class _Wall:
 
     endo: FloatArray  # (ring, angle, 3), LPS mm
     epi: FloatArray
-    nodes: FloatArray  # mid-wall nodes (ring + 1, angle, 3)
+    node_endo: FloatArray  # (ring + 1, angle, 3)
+    node_epi: FloatArray
     end_of_cavity: FloatArray  # (3,)
     axis_point: FloatArray  # (3,), on the long axis
     towards_apex: FloatArray  # (3,)
@@ -112,7 +113,8 @@ class _Wall:
         return cls(
             _cell_centres(surfaces.endo_mm),
             _cell_centres(surfaces.epi_mm),
-            surfaces.mid_mm,
+            surfaces.endo_mm,
+            surfaces.epi_mm,
             surfaces.endo_mm[0, 0],
             rings.mean(axis=(0, 1)),
             surfaces.frame.long_axis,
@@ -121,6 +123,11 @@ class _Wall:
     @property
     def mid(self) -> FloatArray:
         return 0.5 * (self.endo + self.epi)
+
+    @property
+    def nodes(self) -> FloatArray:
+        """Mid-wall nodes, (ring + 1, angle, 3)."""
+        return 0.5 * (self.node_endo + self.node_epi)
 
     def height(self, points: FloatArray) -> FloatArray:
         """Place along the long axis, rising towards the apex, mm."""
@@ -148,9 +155,11 @@ class _Wall:
         origin: FloatArray = self.axis_point + height[..., None] * self.towards_apex
         return origin
 
-    def span(self, points: FloatArray, origin: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The part of each ray that lies in the wall, as two ends; the wall taken as flat there."""
-        across = self.epi - self.endo
+    def span(self, points: FloatArray, origin: FloatArray, across: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The part of each ray that lies in the wall, as two ends; the wall taken as flat there.
+
+        ``across`` leads from endo- to epicardium at each of the mid-wall points.
+        """
         thickness = np.linalg.norm(across, axis=-1, keepdims=True)
         ray = points - origin
         ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
@@ -167,9 +176,56 @@ def _cell_centres(nodes: FloatArray) -> FloatArray:
 
 
 def _profiles(image: _Image, wall: _Wall, slice_mm: float) -> FloatArray:
-    """Maximal-count profiles of short-axis slices one voxel apart, the cap by a spherical sector."""
-    del slice_mm
-    return image.maximum(*wall.span(wall.mid, wall.hybrid_origin(wall.mid)))
+    """Maximal-count profiles of short-axis slices one voxel apart, the apical cap by a spherical sector.
+
+    Each slice is cut perpendicular to the long axis and searched outward from it; slices and the sector's
+    parallels are then put at their arc length, where the rings are read by linear interpolation.
+    """
+    heights = wall.height(wall.nodes)
+    lowest = float(heights[-1].min())
+    slices = np.arange(wall.cap_height, lowest - slice_mm, -slice_mm)
+    # Parallels of the cap as far apart along the wall as the slices are along the axis.
+    n_parallels = max(4, int(np.ceil(np.pi / 2 * (heights[0, 0] - wall.cap_height) / slice_mm)))
+    tilts = np.linspace(0, np.pi / 2, n_parallels, endpoint=False)
+    drop = np.concatenate([tilts, np.pi / 2 + np.arange(slices.size)])  # rises along every meridian
+    nodes = wall.nodes
+    tilt = np.arctan2(wall.radius(nodes), wall.height(nodes) - wall.cap_height)
+    below = (wall.cap_height - heights) / slice_mm
+    place = np.where(heights >= wall.cap_height, np.minimum(tilt, np.pi / 2), np.pi / 2 + below)
+    place[0] = 0.0
+    row = _rows_at(np.maximum.accumulate(place, axis=0), drop)  # (search row, angle), fractional node row
+    last = wall.nodes.shape[0] - 1
+    at = np.clip(row, 0, last)
+    middle, endo, epi = (_read_rows(field, at) for field in (wall.nodes, wall.node_endo, wall.node_epi))
+    found = image.maximum(*wall.span(middle, wall.hybrid_origin(middle), epi - endo))
+    # Nodes stand on the cells' edges: half a column on, and half a row.
+    found = 0.5 * (found + np.roll(found, -1, axis=1))
+    row = 0.5 * (row + np.roll(row, -1, axis=1))
+    rings = np.arange(last) + 0.5
+    index = np.clip((row[None] <= rings[:, None, None]).sum(axis=1) - 1, 0, drop.size - 2)
+    column = np.arange(row.shape[1])
+    low, high = row[index, column], row[index + 1, column]
+    part = np.clip((rings[:, None] - low) / np.maximum(high - low, 1e-9), 0, 1)
+    value: FloatArray = found[index, column] * (1 - part) + found[index + 1, column] * part
+    return value
+
+
+def _rows_at(place: FloatArray, wanted: FloatArray) -> FloatArray:
+    """Fractional rows at which a quantity that rises along each column takes the wanted values."""
+    low = np.clip((place[None] <= wanted[:, None, None]).sum(axis=1) - 1, 0, place.shape[0] - 2)
+    column = np.arange(place.shape[1])
+    start, end = place[low, column], place[low + 1, column]
+    rows: FloatArray = low + (wanted[:, None] - start) / np.maximum(end - start, 1e-6)
+    return rows
+
+
+def _read_rows(nodes: FloatArray, row: FloatArray) -> FloatArray:
+    """Points between the rows of a surface; row (n, angle) to (n, angle, 3)."""
+    low = np.minimum(row.astype(int), nodes.shape[0] - 2)
+    column = np.arange(nodes.shape[1])
+    part = (row - low)[..., None]
+    points: FloatArray = nodes[low, column] * (1 - part) + nodes[low + 1, column] * part
+    return points
 
 
 def _segments(wall: _Wall) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
