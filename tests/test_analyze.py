@@ -19,7 +19,7 @@ TRUE_FRAME = CardiacFrame((12.0, -18.0, 6.0), (0.45, -0.82, -0.35))
 
 @pytest.fixture(scope="module")
 def phantom_volume() -> Volume:
-    grid = Grid.axis_aligned((64, 64, 48), spacing_mm=4)
+    grid = Grid.axis_aligned((44, 44, 40), spacing_mm=4, centre_mm=(12, -18, 6))
     return lv_phantom(grid, frame=TRUE_FRAME, fwhm_mm=9, rng=np.random.default_rng(4)).volume
 
 
@@ -37,9 +37,9 @@ def test_phantom_is_found_where_it_was_put(phantom_volume: Volume) -> None:
 def test_storage_order_of_the_voxels_does_not_move_the_heart(phantom_volume: Volume) -> None:
     grid = phantom_volume.grid
     array = np.transpose(phantom_volume.array, (2, 1, 0))[::-1]
-    # array[a, b, c] = old[c, b, 47 - a]
-    turn = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 47], [0, 0, 0, 1]], float)
-    turned = Volume(array, Grid((48, 64, 64), grid.affine @ turn), phantom_volume.unit)
+    # array[a, b, c] = old[c, b, 39 - a]
+    turn = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 39], [0, 0, 0, 1]], float)
+    turned = Volume(array, Grid((40, 44, 44), grid.affine @ turn), phantom_volume.unit)
     a, b = analysed(phantom_volume).heart, analysed(turned).heart
     assert a is not None
     assert b is not None
@@ -57,7 +57,7 @@ def test_scaling_the_counts_changes_nothing_but_the_counts(phantom_volume: Volum
 
 
 def test_gated_phantom_gives_the_ejection_fraction_that_was_put_in() -> None:
-    grid = Grid.axis_aligned((64, 64, 48), spacing_mm=4)
+    grid = Grid.axis_aligned((44, 44, 40), spacing_mm=4, centre_mm=(12, -18, 6))
     volume = lv_phantom(grid, frame=TRUE_FRAME, fwhm_mm=8, cycle=Cycle(60), rng=np.random.default_rng(5)).volume
     heart = analysed(volume).heart
     assert heart is not None
@@ -103,6 +103,15 @@ def test_same_scan_gives_the_same_numbers_twice(tmp_path: Path) -> None:
     assert first.series[0].heart is not None
     assert second.series[0].heart is not None
     np.testing.assert_array_equal(first.series[0].heart.polar_map.value, second.series[0].heart.polar_map.value)
+
+
+def test_overwriting_never_removes_what_is_no_earlier_output(tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    (folder / "precious.dcm").write_bytes(b"only copy")
+    with pytest.raises(OutputError):
+        analyze([folder], folder, settings=Settings(overwrite=True))
+    assert (folder / "precious.dcm").read_bytes() == b"only copy"
 
 
 def test_existing_output_is_refused_and_left_alone(tmp_path: Path) -> None:

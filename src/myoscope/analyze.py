@@ -64,7 +64,7 @@ def analyze(
     """
     settings = settings or Settings()
     tell = progress or (lambda step, fraction: None)
-    io.refuse_existing(out, replace=settings.overwrite)
+    io.refuse_existing(out, replace=settings.overwrite, sign="result.json", keep=paths)
 
     tell("reading", 0.0)
     with _stopwatch() as reading:
@@ -213,7 +213,7 @@ def like_training_set(series: Series) -> bool:
 
 def write_result(result: StudyResult, out: Path, *, settings: Settings) -> None:
     """All files of one result, in one rename: either everything is there or nothing is."""
-    with io.atomic_folder(out, replace=settings.overwrite) as folder:
+    with io.atomic_folder(out, replace=settings.overwrite, sign="result.json") as folder:
         for one in result.series:
             if one.heart is None:
                 continue

@@ -31,7 +31,7 @@ def write_demo_study(folder: Path, *, seed: int, overwrite: bool = False) -> Pat
         If the folder exists and may not be replaced, or cannot be written.
     """
     rng = np.random.default_rng(seed)
-    with io.atomic_folder(folder, replace=overwrite) as part:
+    with io.atomic_folder(folder, replace=overwrite, sign="stress.dcm") as part:
         for number, (state, defect, gated) in enumerate(
             (("stress", STRESS_DEFECT, True), ("rest", REST_DEFECT, False)), start=1
         ):
