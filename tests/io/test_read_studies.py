@@ -213,6 +213,22 @@ def test_system_files_of_a_folder_pass_without_a_word(tmp_path: Path) -> None:
     assert read_paths([tmp_path]).skipped == ()
 
 
+def test_results_of_an_earlier_analysis_are_no_input(tmp_path: Path) -> None:
+    make.write(make.recon(), tmp_path / "good.dcm")
+    result = tmp_path / "result"
+    (result / "stress").mkdir(parents=True)
+    for name in ("result.json", "report.html"):
+        (result / name).write_text("{}")
+    image = Volume(make.counts(7, 8, 5), Grid.axis_aligned((7, 8, 5), spacing_mm=4), "counts")
+    write_nifti(image, result / "stress" / "short_axis.nii.gz")
+    found = read_paths([tmp_path])
+    assert [s.name for s in found.study.series] == ["stress"]
+    assert found.skipped == ()
+    assert [f.code for f in found.flags] == ["earlier_results_passed_over"]
+    with pytest.raises(NothingToAnalyse, match="earlier analysis"):
+        read_paths([result])
+
+
 def test_an_empty_folder_and_a_missing_path_say_so(tmp_path: Path) -> None:
     with pytest.raises(NothingToAnalyse, match="empty"):
         read_paths([tmp_path])

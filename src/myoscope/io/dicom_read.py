@@ -425,12 +425,16 @@ def read_gating(header: Header, n_gates: int, flags: list[Flag]) -> Gating | Non
             rr_ms,
             data.positive("LowRRValue"),
             data.positive("HighRRValue"),
-            data.integer("IntervalsAcquired"),
-            data.integer("IntervalsRejected"),
+            data.count("IntervalsAcquired"),
+            _not_negative(data.integer("IntervalsRejected")),
         )
     except InvalidValue as error:
         flags.append(Flag("rr_implausible", f"The R-R interval was passed over: {error}.", "warning"))
         return Gating(n_gates)
+
+
+def _not_negative(count: int | None) -> int | None:
+    return count if count is not None and count >= 0 else None
 
 
 def describe_acquisition(header: Header) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from myoscope.io.dicom_read import NMImage, read_nm, refuse_other_objects, refus
 
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
 _INTERFILE_ENDINGS = (".hdr", ".h33", ".hv", ".hs", ".ihdr")
+_RESULT_FILES = {"result.json", "report.html"}
 _HEADER_BYTES = 1 << 20
 
 # What de-identification leaves in place of a name or number: it tells no two patients apart.
@@ -73,7 +74,7 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
     UnreadableFile
         If a path does not exist, a folder may not be read, or two different images share one identifier.
     """
-    files, expanded = _list_files([Path(p) for p in paths])
+    files, expanded, n_results = _list_files([Path(p) for p in paths])
     skipped: list[str] = []
     found: list[_Found] = []
     for n, path in enumerate(files):
@@ -89,7 +90,16 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
     _refuse_mixed_patients(found)
     found, flags = _drop_duplicates(found)
     if not found:
-        raise NothingToAnalyse(_nothing(files, skipped))
+        raise NothingToAnalyse(_nothing(files, skipped, n_results))
+    if n_results:
+        flags.append(
+            Flag(
+                "earlier_results_passed_over",
+                f"{n_results} folders hold results of earlier analyses; the images in them were not read.",
+                "info",
+                {"n_folders": n_results},
+            )
+        )
     return ReadResult(_study(found), tuple(skipped), tuple(flags))
 
 
@@ -179,10 +189,13 @@ class _Found:
     flags: tuple[Flag, ...] = field(default=())
 
 
-def _list_files(paths: Sequence[Path]) -> tuple[list[Path], set[Path]]:
-    """All files below the paths, each once, in a stable order; and which of them came out of a folder."""
+def _list_files(paths: Sequence[Path]) -> tuple[list[Path], set[Path], int]:
+    """All files below the paths, each once, in a stable order; which of them came out of a folder; and how many
+    folders hold results of earlier analyses, whose images are no input.
+    """
     files: dict[Path, None] = {}
     expanded: set[Path] = set()
+    n_results = 0
 
     def refuse(error: OSError) -> None:
         folder = Path(str(error.filename)).name or "folder"
@@ -202,12 +215,16 @@ def _list_files(paths: Sequence[Path]) -> tuple[list[Path], set[Path]]:
             files[path.absolute()] = None
             continue
         for folder, folders, names in os.walk(path, onerror=refuse):
+            if set(names) >= _RESULT_FILES:
+                folders.clear()
+                n_results += 1
+                continue
             folders.sort()
             for name in sorted(names):
                 file = (Path(folder) / name).absolute()
                 files[file] = None
                 expanded.add(file)
-    return list(files), expanded
+    return list(files), expanded, n_results
 
 
 def _is_bystander(path: Path) -> bool:
@@ -499,7 +516,9 @@ def _sentence(error: MyoscopeError) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _nothing(files: Sequence[Path], skipped: Sequence[str]) -> str:
+def _nothing(files: Sequence[Path], skipped: Sequence[str], n_results: int) -> str:
+    if not files and n_results:
+        return "There is no image to read: the folder holds the result of an earlier analysis."
     if not files:
         return "There is no file to read: the folder is empty."
     if len(skipped) == 1 and len(files) == 1:
