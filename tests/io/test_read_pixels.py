@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from pydicom.uid import (
 )
 
 from myoscope.core import UnreadableFile, UnsupportedFile, Volume
-from myoscope.io import read_paths, read_volume
+from myoscope.io import dicom_header, read_paths, read_volume
 from myoscope.io.jpeg_lossless import decode_jpeg_lossless
 
 
@@ -134,7 +135,7 @@ def test_damaged_jpeg_lossless_ends_in_a_sentence() -> None:
     frame = make.jpeg_lossless(make.counts(16, 12))
     rng = np.random.default_rng(0)
     n_decoded, sentences = 0, []
-    for _ in range(300):
+    for _ in range(120):
         damaged = bytearray(frame)
         for _ in range(rng.integers(1, 6)):
             damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
@@ -144,8 +145,8 @@ def test_damaged_jpeg_lossless_ends_in_a_sentence() -> None:
             n_decoded += 1
         except UnreadableFile as error:
             sentences.append(str(error))
-    assert n_decoded > 5
-    assert len(sentences) > 50
+    assert n_decoded >= 3
+    assert len(sentences) > 30
     assert all(s.startswith("a.dcm: its JPEG Lossless pixels are damaged") for s in sentences)
 
 
@@ -222,19 +223,17 @@ def test_colour_and_odd_bits_are_refused(tmp_path: Path) -> None:
         _volume(make.recon(BitsAllocated=12), tmp_path)
 
 
-def test_a_deflate_bomb_is_refused_without_unpacking_it(tmp_path: Path) -> None:
-    import zlib
-
+def test_a_deflate_bomb_is_refused_without_unpacking_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_header, "_MAX_UNPACKED_BYTES", 4 << 20)
     ds = make.recon()
     ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     content = make.to_bytes(ds)
     start = 144 + int.from_bytes(content[140:144], "little")
     packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-    zeros = bytes(1 << 24)
-    bomb = b"".join(packer.compress(zeros) for _ in range(17)) + packer.flush()
+    bomb = packer.compress(bytes(64 << 20)) + packer.flush()
     path = tmp_path / "bomb.dcm"
     path.write_bytes(content[:start] + bomb)
-    with pytest.raises(UnreadableFile, match="unpack to more than 256 MB"):
+    with pytest.raises(UnreadableFile, match="unpack to more than 4 MB"):
         read_volume(path)
 
 
