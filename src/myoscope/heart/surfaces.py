@@ -69,7 +69,7 @@ def fit_surfaces(volume: Volume, lv: LeftVentricle, *, resolution_fwhm_mm: float
     assumed = resolution_fwhm_mm is None
     fwhm_mm = default_resolution_mm(volume) if resolution_fwhm_mm is None else float(resolution_fwhm_mm)
     note = f"resolution {fwhm_mm:.3g} mm FWHM ({'assumed from the voxel size' if assumed else 'given'})"
-    steps = ("surfaces by blurred-slab fit", note)
+    steps: tuple[str, ...] = ("surfaces by blurred-slab fit", note)
     sigma_mm = fwhm_mm * _FWHM_TO_SIGMA
     whole = _Image(volume.summed())
     rays, radius, ridge = _follow_wall(whole, lv, sigma_mm)
@@ -264,7 +264,8 @@ def _start_from_mask(lv: LeftVentricle) -> tuple[_Rays, FloatArray]:
     heights = np.concatenate([np.full(n_cap, cap_centre), body])
     origin = np.column_stack([np.full(heights.size, centre[0]), np.full(heights.size, centre[1]), heights])
     tilt = np.concatenate([tilt_cap, np.full(body.size, np.pi / 2)])
-    rays = _Rays(lv.frame, origin, tilt, np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES))
+    angle = np.arange(N_ANGLES, dtype=np.float64) * (2 * np.pi / N_ANGLES)
+    rays = _Rays(lv.frame, origin, tilt, angle)
 
     depth = np.arange(6.0, _MAX_RADIUS_MM, 2.0)
     shape = (tilt.size, N_ANGLES, depth.size)

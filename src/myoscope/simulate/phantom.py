@@ -392,8 +392,8 @@ def _splat(shape: tuple[int, int, int], index: FloatArray, weight: FloatArray) -
 
 
 def _fine_lattice(grid: Grid) -> tuple[int, tuple[int, int, int], float]:
-    """Subdivision of the voxels to about 2 mm, its shape, and its voxel volume in mm3."""
-    n = max(1, int(np.ceil(grid.spacing_mm.max() / 2.2)))
+    """Subdivision of the voxels to 3.3 mm or less, its shape, and its voxel volume in mm3."""
+    n = max(1, int(np.ceil(grid.spacing_mm.max() / 3.3)))
     shape = tuple(n * (size - 1) + 1 for size in grid.shape)
     return n, (shape[0], shape[1], shape[2]), grid.voxel_volume_mL * 1000 / n**3
 
@@ -440,8 +440,8 @@ def _ellipsoid_distance(points: NDArray[np.float32], centre: FloatArray, axes: F
         level += squared * np.float32(axes[axis] ** -2)
         slope += squared * np.float32(axes[axis] ** -4)
     # level - 1 over the length of its gradient
-    distance: NDArray[np.float32] = (level - np.sqrt(level)) / np.sqrt(slope)
-    return distance
+    distance = (level - np.sqrt(level)) / np.sqrt(slope)
+    return distance.astype(np.float32)
 
 
 def _surroundings(
@@ -506,11 +506,13 @@ def _image(
     activity, wall, cavity = _lv_on_lattice(grid, shape, place, missing)
     total = activity + blood_ratio * cavity + (1 - np.clip(wall + cavity, 0, 1)) * around
     # Sharing points among neighbours has blurred by h^2/6 along each axis already.
-    before = _filter_sigma(grid, fwhm_mm * (np.sqrt(1 - _GRAIN_SHARE**2) if rng is not None else 1.0), n, splat=True)
-    image: FloatArray = gaussian_filter(total, before, mode="nearest")[::n, ::n, ::n]
+    whole = _filter_sigma(grid, fwhm_mm, n, splat=True)
+    image: FloatArray = gaussian_filter(total, whole, mode="nearest")[::n, ::n, ::n]
     share = _share_of_voxels(wall, n)
     if rng is None:
         return image, share
+    before = _filter_sigma(grid, fwhm_mm * np.sqrt(1 - _GRAIN_SHARE**2), n, splat=True)
+    expected = np.clip(gaussian_filter(total, before, mode="nearest")[::n, ::n, ::n], 0, None)
     grain = _filter_sigma(grid, fwhm_mm * _GRAIN_SHARE, 1, splat=False)
     # What the filter keeps of the variance of white noise.
     impulse = np.zeros([2 * int(np.ceil(5 * s)) + 1 for s in grain])
@@ -518,9 +520,9 @@ def _image(
     kept = float((gaussian_filter(impulse, grain, mode="constant") ** 2).sum())
     deviation = _CV_AT_REFERENCE * np.sqrt(_REFERENCE_COUNTS / myocardial_counts)
     scale = kept / deviation**2
-    noisy = rng.poisson(np.clip(image, 0, None) * scale) / scale
-    filtered: FloatArray = gaussian_filter(noisy, grain, mode="nearest")
-    return filtered, share
+    noise = rng.poisson(expected * scale) / scale - expected
+    noisy: FloatArray = image + gaussian_filter(noise, grain, mode="nearest")
+    return noisy, share
 
 
 def _filter_sigma(grid: Grid, fwhm_mm: float, n: int, *, splat: bool) -> tuple[float, ...]:
