@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analytic_heart import cold_spot, even, heart_of, series_of, study_of
+from PIL import Image
 
 from myoscope.core import Flag, InvalidValue, OutputError, SeriesResult, SourceFile, Stated, StudyResult
 from myoscope.report import COLOUR_TABLES, write_html
 from myoscope.report.facts import without_file_name
+from myoscope.report.indexed_png import NOT_SEEN
 from myoscope.report.pairing import comparisons
 
 WARNING = Flag("finders_disagree", "The two finders disagree; check the contours.", evidence={"axis_angle_deg": 12.125})
@@ -140,6 +143,8 @@ def test_no_identifier_of_the_input_reaches_the_page(rest: SeriesResult, tmp_pat
         ("DOE^JOHN.dcm is empty (0 bytes); it was probably not copied completely.", "A file is empty (0 bytes)"),
         ("John Doe 1950: the pixel data are cut off.", "A file: the pixel data are cut off."),
         ("IM0001 holds a mask (at most two values), not an image.", "A file holds a mask"),
+        ("John is Doe.ima stores 12 bits per pixel.", "A file stores 12 bits per pixel."),
+        ("DOE.dcm sorts beats into several time windows; it is not read.", "A file sorts beats"),
         ("a.dcm and DOE.dcm are the same image.", "A file"),
         ("weird", "A file was left out"),
     ],
@@ -236,3 +241,31 @@ def test_stress_and_rest_are_paired_by_what_they_have_in_common(stress: SeriesRe
     assert pairs == [["stress_ac", "rest_ac"], ["stress_nc", "rest_nc"]]
     unknown = replace(rest, series=replace(rest.series, state=Stated(None, "missing")))
     assert [len(c.members) for c in comparisons([stress, unknown])] == [1, 1]
+
+
+def test_a_heart_that_cannot_be_drawn_says_so_and_keeps_its_numbers(rest: SeriesResult, tmp_path: Path) -> None:
+    assert rest.heart is not None
+    heart = rest.heart
+    dark = replace(
+        heart,
+        short_axis=heart.short_axis.like(np.zeros(heart.short_axis.grid.shape), "emptied"),
+        polar_map=heart.polar_map.like(np.zeros((40, 72)), "emptied"),
+    )
+    _, page = _written(study_of(replace(rest, heart=dark)), tmp_path)
+    assert "the slices cannot be shown: the wall holds no positive counts" in page.text
+    assert "the polar map holds no positive value and is not shown" in page.text
+    assert "Outlined wall volume" in page.text
+
+
+def test_voxels_without_a_value_are_shown_as_not_seen(rest: SeriesResult, tmp_path: Path) -> None:
+    assert rest.heart is not None
+    stack = np.array(rest.heart.short_axis.array, float)
+    stack[:17] = np.nan
+    torn = replace(rest, heart=replace(rest.heart, short_axis=rest.heart.short_axis.like(stack, "torn")))
+    _, page = _written(study_of(torn), tmp_path)
+    url = next(str(i["src"]) for i in page.all("img") if "slices 11 to 20" in str(i.get("alt")))
+    with Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) as picture:
+        levels = np.asarray(picture)
+    size = levels.shape[0]
+    assert (levels[:, : size // 3] == NOT_SEEN).all()
+    assert (levels[:, 2 * size // 3 : size] != NOT_SEEN).all()

@@ -103,8 +103,8 @@ def describe_series(series: Series) -> tuple[str, ...]:
         size = " × ".join(str(n) for n in image.grid.shape)
         spacing = image.grid.spacing_mm
         same = np.allclose(spacing, spacing[0], atol=0.005)
-        mm = f"{spacing[0]:.2f}" if same else " × ".join(f"{s:.2f}" for s in spacing)
-        facts.append(f"{size} voxels of {mm} mm")
+        mm = f"{spacing[0]:.4g}" if same else " × ".join(f"{s:.4g}" for s in spacing)
+        facts.append(f"{size} voxels of {mm}\u00a0mm")
     return tuple(facts)
 
 
@@ -156,10 +156,13 @@ def plain_value(value: Any) -> str:
     return str(value)
 
 
-_AFTER_NAME = re.compile(
-    r": | (?=(?:is|are|was|holds?|has|have|does|do|may|cannot|could|says|declares|lacks|ends|names)\b)"
+_ENDINGS = r"\.(?:dcm|ima|img|nii(?:\.gz)?|gz|hdr|h33|hs|i33|v|hv|zip|txt|json|xml)"
+_VERBS = (
+    "is|are|was|holds?|has|have|does|do|may|can|cannot|could|would|says?|states?|stores?|sorts?|scales?|rescales?|"
+    "points?|orders?|lists?|lacks?|declares?|ends?|names?|needs?|gives?|contains?|describes?"
 )
-_LOOKS_LIKE_A_NAME = re.compile(r"\S\.(?:dcm|ima|img|nii|gz|hdr|h33|hv|v|i33|zip)\b|[\\/]\w", re.IGNORECASE)
+_NAME = re.compile(rf"^.*?{_ENDINGS}(?=[ :])|^.*?(?=: | (?:{_VERBS})\b)", re.IGNORECASE)
+_ANOTHER_NAME = re.compile(rf"\S{_ENDINGS}\b|[\\/]\w", re.IGNORECASE)
 
 
 def without_file_name(sentence: str) -> str:
@@ -168,17 +171,13 @@ def without_file_name(sentence: str) -> str:
     The sentence begins with the name. Where the rest might still hold one, only the fact remains that a file
     was left out.
     """
-    found = _AFTER_NAME.search(sentence)
+    found = _NAME.match(sentence)
     rest = sentence[found.end() :] if found else ""
-    if not rest or _LOOKS_LIKE_A_NAME.search(rest):
+    if not rest or _ANOTHER_NAME.search(rest):
         return "A file was left out; the program said why when it ran."
-    joint = ": " if found and found.group() == ": " else " "
-    return f"A file{joint}{rest}"
+    return f"A file{rest}"
 
 
 def _each_once(flags: Iterable[Flag]) -> list[Flag]:
-    seen: list[Flag] = []
-    for flag in flags:
-        if flag not in seen:
-            seen.append(flag)
-    return seen
+    seen = {(f.code, f.severity, f.message, repr(f.evidence)): f for f in flags}
+    return list(seen.values())

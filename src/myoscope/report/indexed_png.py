@@ -34,7 +34,7 @@ def windowed_palette(
     """The table stretched between two percentages of the maximum, for all 256 indices."""
     percent = np.arange(256) * (100 / LEVELS)
     span = max(upper_percent - lower_percent, 1e-6)
-    entry = np.round(np.clip((percent - lower_percent) / span, 0, 1) * 255).astype(int)
+    entry = np.floor(np.clip((percent - lower_percent) / span, 0, 1) * 255 + 0.5).astype(int)
     palette: NDArray[np.uint8] = table[entry].copy()
     palette[NOT_SEEN] = NOT_SEEN_RGB
     return palette

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope.core import HeartResult, PolarMap, Quantity, SeriesResult, StudyResult, segment_table
+from myoscope.core import HeartResult, MyoscopeError, PolarMap, Quantity, SeriesResult, StudyResult, segment_table
 from myoscope.report.colour_tables import COLOUR_TABLES, DEFAULT_COLOUR_TABLE, colour_table
 from myoscope.report.facts import (
     FlagLine,
@@ -43,7 +43,8 @@ from myoscope.report.surface_view import (
 )
 from myoscope.report.wall_values import SCALE_PERCENTILE, polar_percent, segment_values, vessel_values
 
-_DISC_PIXELS, _STILL_PIXELS = 280, 140
+_DISC_PIXELS = 280
+_STILL_PIXELS = {1: 200, 2: 140}  # by the number of hearts side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,11 @@ def _section(group: Comparison, table: NDArray[np.uint8], n_groups: int) -> Sect
     palette = windowed_palette(table)
     names = " and ".join(m.series.name for m in group.members)
     problems = []
-    panel = image_panel(group, palette)
+    try:
+        panel = image_panel(group, palette)
+    except MyoscopeError as error:
+        panel = None
+        problems.append(f"{names}: the slices cannot be shown: {error}.")
     discs, solids = [], []
     for member in group.members:
         assert member.heart is not None
@@ -208,7 +213,8 @@ def _section(group: Comparison, table: NDArray[np.uint8], n_groups: int) -> Sect
             problems.append(f"{member.series.name}: the polar map holds no positive value and is not shown.")
             continue
         discs.append(_disc(member, percent, palette))
-        solids.append(_solid(member, member.heart, percent, table))
+        n_pixels = _STILL_PIXELS[len(group.members)]
+        solids.append(_solid(member, member.heart, percent, table, n_pixels=n_pixels))
     return Section(names if n_groups > 1 else "", panel, tuple(discs), tuple(solids), tuple(problems))
 
 
@@ -242,14 +248,16 @@ def _labels(percent: PolarMap, model: Literal[17, 20]) -> tuple[Label, ...]:
     )
 
 
-def _solid(member: SeriesResult, heart: HeartResult, percent: PolarMap, table: NDArray[np.uint8]) -> Solid:
+def _solid(
+    member: SeriesResult, heart: HeartResult, percent: PolarMap, table: NDArray[np.uint8], *, n_pixels: int
+) -> Solid:
     endo, epi = mean_nodes(heart)
     level = to_levels(percent.value)
     label = state_label(member)
-    palette, cloud = shaded_palette(table), surface_cloud(epi, level, n_pixels=_STILL_PIXELS)
+    palette, cloud = shaded_palette(table), surface_cloud(epi, level, n_pixels=n_pixels)
     stills = []
     for viewpoint in VIEWPOINTS:
-        pixels = still_picture(cloud, viewpoint, n_pixels=_STILL_PIXELS)
+        pixels = still_picture(cloud, viewpoint, n_pixels=n_pixels)
         picture = data_url(encode_png(pixels, palette, transparent=BACKGROUND))
         alt = f"{label}: surface of the left ventricle, {viewpoint.name.lower()} view"
         stills.append(Still(viewpoint.name, picture, alt, json.dumps(np.round(view_matrix(viewpoint), 4).tolist())))

@@ -16,7 +16,6 @@ FloatArray = NDArray[np.float64]
 N_SHADES, N_TONES = 8, 31
 """A still picture has one palette entry for each of 31 tones (steps of 3.3 %) in each of 8 shades."""
 UNSEEN_TONE, BACKGROUND = N_TONES, 255
-_SHADE_LOW = 0.42
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +120,10 @@ def shaded_palette(
     tones = windowed_palette(table, lower_percent=lower_percent, upper_percent=upper_percent)
     tones = tones[np.round(np.linspace(0, 254, N_TONES)).astype(int)]
     tones = np.vstack([tones, NOT_SEEN_RGB])
-    brightness = np.linspace(_SHADE_LOW, 1.0, N_SHADES)
-    palette = np.round(tones[:, None, :] * brightness[None, :, None]).reshape(-1, 3).astype(np.uint8)
+    # From 42 to 100 % of the brightness, in whole numbers so that the page's script finds the same colours.
+    brightness = 294 + 58 * np.arange(N_SHADES)
+    shaded = (tones[:, None, :].astype(int) * brightness[None, :, None] + 350) // 700
+    palette: NDArray[np.uint8] = shaded.reshape(-1, 3).astype(np.uint8)
     palette[BACKGROUND] = 0
     return palette
 

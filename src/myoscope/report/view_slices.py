@@ -115,7 +115,8 @@ def cut_slices(
 ) -> FloatArray:
     """Slices of the short-axis stack; shape (slice, row, column), rows from top to bottom.
 
-    ``stack`` is the stack's array (i, j, k) or one gate of it. Outside the stack the picture is 0.
+    ``stack`` is the stack's array (i, j, k) or one gate of it. Outside the stack the picture is 0; it is NaN
+    where most of what is around has no value.
 
     Raises
     ------
@@ -146,8 +147,17 @@ def cut_slices(
     ]
     order = "".join("ijk"[axis] for axis in (depth, up, right))
     spec = f"d{order[0]},u{order[1]},r{order[2]},ijk->dur"
-    cut: FloatArray = np.einsum(spec, weight[depth], weight[up], weight[right], stack, optimize=True)
-    return cut
+
+    def cut(array: NDArray[np.float64]) -> FloatArray:
+        picture: FloatArray = np.einsum(spec, weight[depth], weight[up], weight[right], array, optimize=True)
+        return picture
+
+    seen = np.isfinite(stack)
+    if seen.all():
+        return cut(stack)
+    # Outside the stack nothing is missing, there is just no image.
+    missing = cut((~seen).astype(float)) > 0.5
+    return np.where(missing, np.nan, cut(np.where(seen, stack, 0.0)))
 
 
 def spline_weights(n: int, index: FloatArray) -> FloatArray:

@@ -33,8 +33,8 @@
     for (let tone = 0; tone <= TONES; tone++) {
       const from = tone === TONES ? 3 * NOT_SEEN : 3 * Math.round((tone * LEVELS) / (TONES - 1));
       for (let shade = 0; shade < SHADES; shade++) {
-        const brightness = 0.42 + (0.58 * shade) / (SHADES - 1);
-        for (let c = 0; c < 3; c++) result[3 * (tone * SHADES + shade) + c] = Math.round(palette[from + c] * brightness);
+        const brightness = 294 + 58 * shade;
+        for (let c = 0; c < 3; c++) result[3 * (tone * SHADES + shade) + c] = Math.floor((palette[from + c] * brightness + 350) / 700);
       }
     }
     result.fill(0, 765);
@@ -71,7 +71,7 @@
   const queue = () => {
     if (queued) return;
     queued = true;
-    requestAnimationFrame(() => { queued = false; recolour(); });
+    setTimeout(() => { queued = false; recolour(); }, 15);
   };
   byId("table").addEventListener("change", queue);
   byId("lower").addEventListener("input", () => {
@@ -206,7 +206,7 @@
       };
       about(2, 0, right);
       about(1, 2, down);
-      requestAnimationFrame(draw);
+      draw();
     };
     let last = null;
     canvas.hidden = false;
