@@ -5,7 +5,8 @@ a fine network then outlines the wall at 4 mm in 128 mm about that place. The im
 the wall that was just found, so that a hot liver or a rim artefact outside the heart does not set the scale.
 
 In: activity on any grid and in any orientation, with its affine to LPS mm. Out: the probability that a voxel is wall,
-on the same grid. Runs on onnxruntime; the weights are in ``heart/weights`` and their hash is checked on loading.
+on the same grid, and the mask that a reader would have drawn. Runs on onnxruntime; the weights are in
+``heart/weights`` and their hash is checked on loading.
 """
 
 from __future__ import annotations
@@ -38,17 +39,38 @@ _LEAST_CONFIDENCE = 0.6
 _LEAST_CONTRAST = 1.6
 _SURROUNDINGS_MM = 20.0
 
+# The correction of the outlined volume for the reader's level stays within what was seen.
+_LEAST_EDGE_PROBABILITY = 0.01
+_LEAST_LOG_RATIO, _LARGEST_LOG_RATIO = -0.4, 0.3
+
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Logits of "wall" for a batch of cubes, (batch, 1, 32, 32, 32) in and out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLevel:
+    """How the volume readers outline depends on the peak of the image, beyond what the networks see.
+
+    A reader sets the display by the hottest voxel of the image. The hotter something outside the heart, the tighter the
+    outline: log(reader's volume / network's volume) = ``intercept`` + ``slope`` x log(image peak / mean of the wall).
+    """
+
+    intercept: float
+    slope: float
+
+    def log_ratio(self, peak_over_wall: float) -> float:
+        """Log of the factor on the network's volume; kept between a third less and a third more."""
+        ratio = self.intercept + self.slope * float(np.log(peak_over_wall))
+        return float(np.clip(ratio, _LEAST_LOG_RATIO, _LARGEST_LOG_RATIO))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LearnedWall:
     """What the networks found.
 
-    ``mask`` is the wall on the grid of the input (probability at or above the threshold that came with the weights,
-    largest piece); ``centre_mm`` its centroid in LPS mm; ``volume_mL`` its volume; ``confidence`` the mean probability
-    within it, up to 1.
+    ``mask`` is the wall on the grid of the input: its most probable voxels in one piece, down to ``edge_probability``,
+    where a reader would have drawn it (see `ReaderLevel`; 0.5 without that correction). ``centre_mm`` is its centroid
+    in LPS mm, ``volume_mL`` its volume, ``confidence`` the mean probability within it, up to 1.
     When ``located`` is false ``reason`` says why in one sentence, the mask is empty and the numbers are NaN.
     """
 
@@ -58,6 +80,7 @@ class LearnedWall:
     centre_mm: NDArray[np.float64]
     volume_mL: float
     confidence: float
+    edge_probability: float
 
 
 def segment_wall(
@@ -75,12 +98,12 @@ def segment_wall(
     MyoscopeError
         If the installed weights are not the ones this version was released with.
     """
-    coarse, fine, threshold = _load_networks(threads)
-    return segment_wall_with(array, affine_lps, coarse=coarse, fine=fine, threshold=threshold)
+    coarse, fine, level = _load_networks(threads)
+    return segment_wall_with(array, affine_lps, coarse=coarse, fine=fine, level=level)
 
 
 def segment_wall_with(
-    array: ArrayLike, affine_lps: ArrayLike, *, coarse: Network, fine: Network, threshold: float
+    array: ArrayLike, affine_lps: ArrayLike, *, coarse: Network, fine: Network, level: ReaderLevel
 ) -> tuple[NDArray[np.float32], LearnedWall]:
     """The same with networks of your own, such as those of one cross-validation fold."""
     activity = np.asarray(array)
@@ -109,7 +132,7 @@ def segment_wall_with(
             return nothing, _not_found(nothing, outlined)
         cube, origin_mm, centre_mm, wall_activity = outlined
     probability = _onto_grid(cube, origin_mm, affine, activity.shape)
-    found = wall_from_probability(probability, activity, affine, threshold=threshold)
+    found = wall_from_probability(probability, activity, affine, level=level)
     return (probability if found.located else nothing), found
 
 
@@ -222,13 +245,17 @@ def wall_from_probability(
     activity: NDArray[Any],
     affine_lps: NDArray[np.float64],
     *,
-    threshold: float,
+    level: ReaderLevel,
 ) -> LearnedWall:
-    """The largest piece of the voxels at or above the threshold, if it is bright, sure and large enough for a wall."""
+    """The most probable voxels, as many as a reader would take, if bright, sure and large enough for a wall."""
     nothing = np.zeros(probability.shape, np.float32)
-    mask = _largest_piece(probability >= threshold)
-    if not mask.any():
+    likely = likely_wall(probability)
+    if not likely.any():
         return _not_found(nothing, "the wall that was found lies outside the image")
+    ratio = level.log_ratio(peak_over_wall(activity, likely))
+    rank = min(probability.size, max(1, round(np.count_nonzero(likely) * float(np.exp(ratio)))))
+    edge = max(_LEAST_EDGE_PROBABILITY, float(np.partition(probability, -rank, axis=None)[-rank]))
+    mask = _largest_piece(probability >= edge)
     volume_mL = float(mask.sum() * abs(np.linalg.det(affine_lps[:3, :3])) / 1000)
     if not _SMALLEST_WALL_ML <= volume_mL <= _LARGEST_WALL_ML:
         return _not_found(nothing, f"what looks like wall measures {volume_mL:.0f} mL; no left ventricle does")
@@ -239,7 +266,17 @@ def wall_from_probability(
     if not contrast >= _LEAST_CONTRAST:
         return _not_found(nothing, f"what looks like wall is {contrast:.2f} times as bright as its surroundings")
     centre_mm = affine_lps[:3, :3] @ _centroid(mask) + affine_lps[:3, 3]
-    return LearnedWall(True, "", mask, centre_mm, volume_mL, confidence)
+    return LearnedWall(True, "", mask, centre_mm, volume_mL, confidence, edge)
+
+
+def likely_wall(probability: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Voxels that are wall more likely than not, largest piece."""
+    return _largest_piece(probability >= 0.5)
+
+
+def peak_over_wall(activity: NDArray[Any], wall: NDArray[np.bool_]) -> float:
+    """The hottest voxel of the whole image over the mean of the wall."""
+    return float(activity.max()) / max(float(activity[wall].mean(dtype=np.float64)), 1e-12)
 
 
 def _contrast(activity: NDArray[Any], mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> float:
@@ -256,7 +293,7 @@ def _contrast(activity: NDArray[Any], mask: NDArray[np.bool_], affine: NDArray[n
 
 def _not_found(nothing: NDArray[np.float32], why: str) -> LearnedWall:
     nan = float("nan")
-    return LearnedWall(False, why, nothing.astype(bool), np.full(3, nan), nan, nan)
+    return LearnedWall(False, why, nothing.astype(bool), np.full(3, nan), nan, nan, nan)
 
 
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -281,7 +318,7 @@ def _as_batch(cube: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=2)
-def _load_networks(threads: int) -> tuple[Network, Network, float]:
+def _load_networks(threads: int) -> tuple[Network, Network, ReaderLevel]:
     import onnxruntime
 
     folder = resources.files("myoscope.heart") / "weights"
@@ -310,4 +347,4 @@ def _load_networks(threads: int) -> tuple[Network, Network, float]:
         logit: NDArray[np.float32] = session.run(["fine_logit"], {"coarse": idle, "fine": cubes})[0]
         return logit
 
-    return coarse, fine, float(facts["threshold"])
+    return coarse, fine, ReaderLevel(**facts["reader_level"])
