@@ -11,7 +11,6 @@ import io as byte_io
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -467,11 +466,32 @@ def test_the_input_is_never_changed(sound: bytes, study: Path, out: Path) -> Non
     assert [p.name for p in study.iterdir()] == ["heart.dcm"]
 
 
-def test_a_result_may_lie_inside_the_study_folder(sound: bytes, study: Path) -> None:
+def test_a_result_inside_the_study_folder_is_not_read_again(sound: bytes, study: Path, out: Path) -> None:
     (study / "heart.dcm").write_bytes(sound)
     assert analyse(study, study / "results").exit_code == ANALYSED
-    shutil.rmtree(study / "results")
+    assert analyse(study, out).exit_code == ANALYSED
+    assert len(report_of(out)["series"]) == 1
+    assert report_of(out)["not_done"] == []
+
+
+def test_overwrite_spares_a_folder_that_is_no_earlier_result(sound: bytes, study: Path, out: Path) -> None:
+    (study / "heart.dcm").write_bytes(sound)
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    answer = analyse(study, out, "--overwrite")
+    assert answer.exit_code == BAD_CALL
+    assert "earlier output" in answer.stderr
+    assert [p.name for p in out.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("place", [".", ".."], ids=["the input itself", "the folder around it"])
+def test_the_input_is_never_the_output(place: str, sound: bytes, study: Path, tmp_path: Path) -> None:
+    (study / "heart.dcm").write_bytes(sound)
+    answer = analyse(study, (study / place).resolve(), "--overwrite")
+    assert answer.exit_code == BAD_CALL
+    assert len(answer.stderr.strip().splitlines()) == 1
     assert (study / "heart.dcm").read_bytes() == sound
+    assert [p.name for p in tmp_path.iterdir()] == ["study"]
 
 
 def test_debug_shows_the_traceback_that_is_hidden_otherwise(study: Path, out: Path) -> None:
