@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 
 from myoscope.core import CardiacFrame, GeometryMismatch, HeartNotFound, InvalidValue, Volume
 from myoscope.core.geometry import FloatArray
-from myoscope.heart.shell import Shell, ShellFit, fit_shell
-
-# Mean direction of the ventricles in the shared masks: 33 degrees left of anterior, 17 below the transverse plane.
-_EXPECTED_AXIS = np.array([0.52, -0.80, -0.29]) / np.linalg.norm([0.52, -0.80, -0.29])
+from myoscope.heart.shell import DIRECTIONS_DEG, Shell, ShellFit, axis_from_angles, fit_best_shell, shell_about
 
 
 def frame_from_wall(volume: Volume, wall_mask: Volume | NDArray[np.bool_]) -> CardiacFrame:
@@ -48,8 +45,6 @@ def frame_from_wall(volume: Volume, wall_mask: Volume | NDArray[np.bool_]) -> Ca
 
 def fit_to_wall(volume: Volume, mask: NDArray[np.bool_]) -> ShellFit:
     """The shell fitted to the counts in and about an outlined wall; errors as for `frame_from_wall`."""
-    from scipy.ndimage import binary_dilation
-
     grid = volume.grid
     n_voxels = int(np.count_nonzero(mask))
     if n_voxels * grid.voxel_volume_mL < 20:
@@ -65,14 +60,7 @@ def fit_to_wall(volume: Volume, mask: NDArray[np.bool_]) -> ShellFit:
     points = grid.to_mm(index).reshape(-1, 3)
     counts = image[box].reshape(-1)
     wall_points = grid.to_mm(in_wall)
-    best: ShellFit | None = None
-    for start in _starts(wall_points):
-        fit = fit_shell(points, counts, start, voxel_volume_mm3=grid.voxel_volume_mL * 1000)
-        if best is None or fit.explained > best.explained:
-            best = fit
-        if best.explained > 0.85:
-            break
-    assert best is not None
+    best = fit_best_shell(points, counts, _starts(wall_points), voxel_volume_mm3=grid.voxel_volume_mL * 1000)
     if best.explained < 0.5:
         raise HeartNotFound(
             f"no open shell fits the counts in the wall mask: the best explains {best.explained:.0%} of their variation"
@@ -81,18 +69,16 @@ def fit_to_wall(volume: Volume, mask: NDArray[np.bool_]) -> ShellFit:
 
 
 def _starts(wall_points: FloatArray) -> list[Shell]:
-    """Shells to begin from: the expected direction, then the mask's principal axes with the apex at either end."""
+    """Shells to begin from: the mask's size and place with the search directions and the mask's principal axis."""
     centre = wall_points.mean(axis=0)
     offset = wall_points - centre
-    _, _, principal = np.linalg.svd(offset[:: max(1, len(offset) // 3000)], full_matrices=False)
+    _, _, principal = np.linalg.svd(offset[:: max(1, len(offset) // 2000)], full_matrices=False)
+    expected = axis_from_angles(*DIRECTIONS_DEG[0])
     # Mean distance from the axis is close to the mid-wall radius, seen from a direction not too far off.
-    across = offset - np.outer(offset @ _EXPECTED_AXIS, _EXPECTED_AXIS)
+    across = offset - np.outer(offset @ expected, expected)
     short = float(np.clip(np.median(np.linalg.norm(across, axis=1)), 15, 42))
-    directions = [_EXPECTED_AXIS]
-    for row in principal:
-        if abs(row[2]) < 0.95:
-            directions.append(row if row @ _EXPECTED_AXIS > 0 else -row)
-    return [
-        Shell(centre - 0.25 * short * axis, axis, (short, short), 0.0, 1.75 * short, 1.2, -0.9 * short, (0.0, 0.0), 8.0)
-        for axis in directions
-    ]
+    longest = principal[0] if principal[0] @ expected > 0 else -principal[0]
+    directions = [axis_from_angles(*angles) for angles in DIRECTIONS_DEG]
+    if abs(longest[2]) < 0.95:
+        directions.append(longest)
+    return [shell_about(centre, axis, short) for axis in directions]

@@ -8,7 +8,7 @@ by region, the level outside, so that a liver touching the wall is part of the m
 Wall and outside levels are free in 25 overlapping regions and enter linearly; they are solved exactly for each
 trial shape (variable projection, Golub & Pereyra, SIAM J Numer Anal 1973; derivative after Kaufman, BIT 1975),
 so that a perfusion defect changes levels and not the axis. The shape itself is found by damped Gauss-Newton
-steps with Huber weights and weak priors on size.
+steps with Huber weights and weak priors on direction, size and form.
 
 The direction of the long axis comes from the shape of the mid-wall alone: a tilted or unequal base moves the
 end plane and leaves the axis in place, which the principal axis of a wall mask cannot do.
@@ -16,12 +16,13 @@ end plane and leaves the axis in place, which the principal axis of a wall mask 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope.core import CardiacFrame
+from myoscope.core import CardiacFrame, Grid
 from myoscope.core.geometry import FloatArray
 
 # Trial shapes: displacement of the centre along the local axes (3), tilt of the axis (2), log short semi-axes
@@ -29,6 +30,17 @@ from myoscope.core.geometry import FloatArray
 _N_PARAMETERS = 14
 _MARGIN_MM = 15.0
 _N_SECTORS = 6
+# At 4 mm half of the voxels near a heart; neighbours share most of their noise, so little is lost.
+_MOST_SAMPLES, _FEW_SAMPLES = 4500, 1800
+# What is left over by a shell is correlated, more by form than by noise, over about this volume.
+_CORRELATED_MM3 = 18.0**3
+# Well below the number of resolution volumes about a heart (300): what no shell explains is not noise.
+_INDEPENDENT_SAMPLES = 30.0
+# Sum of squared prior terms (11 of them) below which a fit is taken for an ordinary heart.
+_ORDINARY_FORM = 3.5
+# Long axes tried in the search: degrees left of anterior, degrees below the transverse plane. The middle is that of
+# the shared manual masks, the others cover their spread and then some.
+DIRECTIONS_DEG = ((33.0, 17.0), (5.0, 20.0), (62.0, 10.0), (35.0, 48.0), (30.0, -15.0))
 # Nodes of the regional levels, degrees from the apex on the ellipsoid.
 _POLAR_NODES_DEG = np.array([0.0, 34.0, 62.0, 88.0, 115.0])
 
@@ -50,7 +62,7 @@ class Shell:
     short_mm: tuple[float, float] = (26.0, 26.0)
     skew: float = 0.0
     long_mm: float = 48.0
-    taper: float = 1.6
+    taper: float = 1.15
     end_mm: float = -20.0
     end_slope: tuple[float, float] = (0.0, 0.0)
     sigma_mm: float = 6.5
@@ -62,10 +74,9 @@ class Shell:
 
     def coordinates(self, points_mm: FloatArray) -> ShellCoordinates:
         """Where points lie relative to the mid-wall; ``points_mm`` has shape (n, 3)."""
-        q = self.frame.to_heart(points_mm)
+        across, up, z = _rotation(self.axis) @ (points_mm - self.centre_mm).T
         a, b = self.short_mm
-        x, y = q[:, 0] / a, q[:, 1] / b
-        z = q[:, 2]
+        x, y = across / a, up / b
         long = np.where(z > 0, self.long_mm, self.long_mm * self.taper)
         zeta = z / long
         rho2 = x * x + y * y + 2 * self.skew * x * y
@@ -73,7 +84,7 @@ class Shell:
         level = np.sqrt(level2)
         gradient = np.sqrt(((x + self.skew * y) / a) ** 2 + ((y + self.skew * x) / b) ** 2 + (zeta / long) ** 2)
         distance = (level - 1) * level / np.maximum(gradient, 1e-9)
-        beyond = z - self.end_mm - self.end_slope[0] * q[:, 0] - self.end_slope[1] * q[:, 1]
+        beyond = z - self.end_mm - self.end_slope[0] * across - self.end_slope[1] * up
         polar = np.degrees(np.arctan2(np.sqrt(np.maximum(rho2, 0)), zeta))
         return ShellCoordinates(distance, beyond, polar, np.arctan2(y, x))
 
@@ -97,7 +108,8 @@ class ShellFit:
     ``wall_level`` and ``outside_level`` hold one value per region (see ``region_weights``), in counts;
     ``cavity_level`` one; ``explained`` is the share of the variance around the wall that the model explains;
     ``complete`` the share of regions with a wall at least 0.35 times as strong as the strong ones; ``contrast``
-    how far the typical wall stands above cavity and outside, relative to itself.
+    how far the typical wall stands above cavity and outside, relative to itself; ``misfit`` (lower is better)
+    weighs the unexplained variance against the priors, to compare fits of one image from different starts.
     """
 
     shell: Shell
@@ -108,7 +120,49 @@ class ShellFit:
     complete: float
     contrast: float
     last_turn_deg: float
-    cost: float
+    misfit: float
+
+
+def axis_from_angles(left_of_anterior_deg: float, below_transverse_deg: float) -> FloatArray:
+    """Unit vector base to apex, LPS."""
+    left, below = np.radians([left_of_anterior_deg, below_transverse_deg])
+    return np.array([np.sin(left) * np.cos(below), -np.cos(left) * np.cos(below), -np.sin(below)])
+
+
+def angles_from_axis(axis: FloatArray) -> tuple[float, float]:
+    """Degrees left of anterior and below the transverse plane of a vector base to apex, LPS."""
+    left = float(np.degrees(np.arctan2(axis[0], -axis[1])))
+    return left, float(np.degrees(np.arcsin(np.clip(-axis[2], -1, 1))))
+
+
+def shell_about(wall_centre_mm: FloatArray, axis: FloatArray, short_mm: float) -> Shell:
+    """A shell of ordinary proportions whose wall, not whose ellipsoid, is centred at a point."""
+    long_mm, end_mm = 1.75 * short_mm, -0.9 * short_mm
+    centre = wall_centre_mm - 0.3 * (long_mm + end_mm) * axis
+    return Shell(centre, axis, (short_mm, short_mm), 0.0, long_mm, 1.2, end_mm, (0.0, 0.0), 8.5)
+
+
+def points_near(grid: Grid, centre_mm: FloatArray, radius_mm: float) -> tuple[NDArray[np.int64], FloatArray]:
+    """Flat indices and LPS positions, shapes (n,) and (n, 3), of the voxels within a radius of a point."""
+    middle = grid.to_index(centre_mm)
+    # A sphere of radius r reaches r times the row norm of the inverse along each index.
+    reach = radius_mm * np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1)
+    low = np.maximum(np.ceil(middle - reach), 0).astype(np.int64)
+    high = np.minimum(np.floor(middle + reach), np.array(grid.shape) - 1).astype(np.int64)
+    ranges = [np.arange(a, b + 1) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+    index = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    points = grid.to_mm(index)
+    near = ((points - centre_mm) ** 2).sum(axis=1) < radius_mm**2
+    flat: NDArray[np.int64] = np.ravel_multi_index(tuple(index[near].T), grid.shape).astype(np.int64)
+    return flat, points[near]
+
+
+def _rotation(axis: FloatArray) -> FloatArray:
+    """`CardiacFrame.rotation` without building a frame: it is needed hundreds of times in a fit."""
+    x, y, z = axis
+    level = np.sqrt(x * x + y * y)
+    rows: FloatArray = np.array([[-y / level, x / level, 0.0], [-z * x / level, -z * y / level, level], [x, y, z]])
+    return rows
 
 
 def region_weights(polar_deg: FloatArray, angle_rad: FloatArray) -> FloatArray:
@@ -140,10 +194,10 @@ def _normal_cdf(x: FloatArray) -> FloatArray:
 
 
 def _moved(shell: Shell, step: FloatArray) -> Shell:
-    frame = shell.frame
-    axis = shell.axis + step[3] * frame.lateral + step[4] * frame.up
+    rotation = _rotation(shell.axis)
+    axis = shell.axis + step[3] * rotation[0] + step[4] * rotation[1]
     return Shell(
-        centre_mm=shell.centre_mm + step[:3] @ frame.rotation,
+        centre_mm=shell.centre_mm + step[:3] @ rotation,
         axis=axis / np.linalg.norm(axis),
         short_mm=(shell.short_mm[0] * float(np.exp(step[5])), shell.short_mm[1] * float(np.exp(step[6]))),
         skew=float(np.clip(shell.skew + step[7], -0.6, 0.6)),
@@ -158,26 +212,35 @@ def _moved(shell: Shell, step: FloatArray) -> Shell:
     )
 
 
+_EXPECTED_AXIS = axis_from_angles(*DIRECTIONS_DEG[0])
 _STEP = np.array([0.5, 0.5, 0.5, 0.01, 0.01, 0.02, 0.02, 0.02, 0.02, 0.05, 0.5, 0.02, 0.02, 0.03])
 
 
 def _prior(shell: Shell) -> FloatArray:
-    """Weak expectations, in standard deviations: the size and form of adult hearts, wide on purpose."""
+    """Weak expectations, in standard deviations: the direction, size and form of adult hearts, wide on purpose."""
     a, b = shell.short_mm
     mean_short = np.sqrt(a * b)
     wall_length = shell.long_mm - shell.end_mm
+    off_right, off_up, _ = _rotation(shell.axis) @ _EXPECTED_AXIS
     terms = [
+        off_right / 0.35,
+        off_up / 0.35,
         (np.log(mean_short) - np.log(27.0)) / 0.35,
         np.log(a / b) / 0.20,
         shell.skew / 0.20,
         (np.log(shell.long_mm / mean_short) - np.log(1.75)) / 0.25,
-        (np.log(shell.taper) - np.log(1.6)) / 0.5,
+        (np.log(shell.taper) - np.log(1.15)) / 0.25,
         (np.log(max(wall_length, 5.0) / mean_short) - np.log(2.45)) / 0.30,
-        shell.end_slope[0] / 0.4,
-        shell.end_slope[1] / 0.3,
+        shell.end_slope[0] / 0.3,
+        shell.end_slope[1] / 0.2,
         (np.log(shell.sigma_mm) - np.log(6.5)) / 0.35,
     ]
     return np.array(terms)
+
+
+def form_misfit(shell: Shell) -> float:
+    """How unlike an adult heart a shell is in direction, size and form: sum of 11 squared standard scores."""
+    return float(np.sum(_prior(shell) ** 2))
 
 
 def _design(shell: Shell, place: ShellCoordinates, regions: FloatArray) -> FloatArray:
@@ -203,6 +266,7 @@ def fit_shell(
     inclusion: NDArray[np.bool_] | None = None,
     n_iterations: int = 12,
     stop_below_deg: float = 0.1,
+    most_samples: int = _MOST_SAMPLES,
 ) -> ShellFit:
     """The shell that best explains the counts near it, from a rough start (within about 15 mm and 40 degrees).
 
@@ -218,32 +282,32 @@ def fit_shell(
         Voxels that may be used, for instance those that a wall mask makes credible; default all.
     stop_below_deg
         The iteration ends when a step turns the axis by less than this and moves the centre by less than 0.2 mm.
+    most_samples
+        Every n-th voxel near the shell is used so that no more than these remain.
     """
     shell = start
-    independent = min(1.0, voxel_volume_mm3 / 12.0**3)
     damping = 1e-2
     scale = 0.0
     turn = 180.0
     solution: _Solution | None = None
     for iteration in range(n_iterations):
-        near = _near(shell, points_mm, inclusion)
-        if near.sum() < 200:
+        near, near_step = _near(shell, points_mm, inclusion, most_samples)
+        if len(near) < 200:
             break
+        independent = min(1.0, voxel_volume_mm3 * near_step / _CORRELATED_MM3)
         subset, observed = points_mm[near], counts[near]
         solution = _solve_levels(shell, subset, observed, scale)
         scale = solution.scale
         moved = False
-        for _ in range(4):
+        for _ in range(6):
             step = _step(shell, subset, solution, independent, damping)
             trial = _moved(shell, step)
             if _plausible(trial):
                 after = _solve_levels(trial, subset, observed, scale, solution.inflation)
-                if after.cost * independent + np.sum(_prior(trial) ** 2) < solution.cost * independent + np.sum(
-                    _prior(shell) ** 2
-                ):
+                if after.cost * independent + form_misfit(trial) < solution.cost * independent + form_misfit(shell):
                     moved = True
                     break
-            damping *= 6
+            damping *= 5
         if not moved:
             break
         turn = float(np.degrees(np.arccos(np.clip(trial.axis @ shell.axis, -1, 1))))
@@ -252,13 +316,49 @@ def fit_shell(
         damping = max(damping / 4, 1e-4)
         if turn < stop_below_deg and travel < 0.2 and iteration > 2:
             break
-    return _judge(shell, points_mm, counts, inclusion, turn)
+    return _judge(shell, points_mm, counts, inclusion, turn, most_samples)
+
+
+def fit_best_shell(
+    points_mm: FloatArray,
+    counts: FloatArray,
+    starts: Sequence[Shell],
+    *,
+    voxel_volume_mm3: float,
+    inclusion: NDArray[np.bool_] | None = None,
+) -> ShellFit:
+    """The best fit from several starts: the axis of a ventricle can settle in more than one valley.
+
+    The start that explains the counts best as it stands is fitted on a thinned sample, and the second best too
+    unless the first gives a heart of ordinary form; the one with the lower misfit is finished on all.
+    Parameters as for `fit_shell`.
+    """
+    thin, thin_counts = points_mm[::3], counts[::3]
+    thin_inclusion = None if inclusion is None else inclusion[::3]
+    as_they_stand = [_judge(start, thin, thin_counts, thin_inclusion, 180.0, _FEW_SAMPLES).misfit for start in starts]
+    rough: list[ShellFit] = []
+    for number in np.argsort(as_they_stand)[:2]:
+        fit = fit_shell(
+            thin,
+            thin_counts,
+            starts[int(number)],
+            voxel_volume_mm3=3 * voxel_volume_mm3,
+            inclusion=thin_inclusion,
+            n_iterations=8,
+            stop_below_deg=0.5,
+            most_samples=_FEW_SAMPLES,
+        )
+        rough.append(fit)
+        if fit.explained > 0.9 and form_misfit(fit.shell) < _ORDINARY_FORM:
+            break
+    best = min(rough, key=lambda fit: fit.misfit)
+    return fit_shell(points_mm, counts, best.shell, voxel_volume_mm3=voxel_volume_mm3, inclusion=inclusion)
 
 
 def _plausible(shell: Shell) -> bool:
     a, b = shell.short_mm
     return (
-        10 < min(a, b)
+        min(a, b) > 10
         and max(a, b) < 60
         and 18 < shell.long_mm < 130
         and shell.end_mm < 0.5 * shell.long_mm
@@ -267,12 +367,17 @@ def _plausible(shell: Shell) -> bool:
     )
 
 
-def _near(shell: Shell, points_mm: FloatArray, inclusion: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+def _near(
+    shell: Shell, points_mm: FloatArray, inclusion: NDArray[np.bool_] | None, most_samples: int
+) -> tuple[NDArray[np.int64], int]:
+    """Which samples the fit looks at, and every how many-th of them."""
     place = shell.coordinates(points_mm)
-    near: NDArray[np.bool_] = (place.distance_mm < _MARGIN_MM) & (place.past_end_mm > -_MARGIN_MM)
+    near = (place.distance_mm < _MARGIN_MM) & (place.past_end_mm > -_MARGIN_MM)
     if inclusion is not None:
         near &= inclusion
-    return near
+    chosen: NDArray[np.int64] = np.flatnonzero(near)
+    step = max(1, int(np.ceil(len(chosen) / most_samples)))
+    return chosen[::step], step
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -333,7 +438,8 @@ def _step(shell: Shell, points_mm: FloatArray, solution: _Solution, independent:
 
     def image(trial: Shell) -> FloatArray:
         wall, outside, cavity, base = _profiles(trial, trial.coordinates(points_mm))
-        return wall_level * wall + outside_level * outside + cavity_level * cavity + base_level * base
+        seen: FloatArray = wall_level * wall + outside_level * outside + cavity_level * cavity + base_level * base
+        return seen
 
     before, prior_before = image(shell), _prior(shell)
     jacobian = np.empty((len(points_mm), _N_PARAMETERS))
@@ -351,17 +457,23 @@ def _step(shell: Shell, points_mm: FloatArray, solution: _Solution, independent:
     gain = independent / solution.scale**2
     hessian = gain * (jacobian * solution.weights[:, None]).T @ jacobian + prior_jacobian.T @ prior_jacobian
     gradient = gain * jacobian.T @ (solution.weights * solution.residual) - prior_jacobian.T @ prior_before
-    step: FloatArray = np.linalg.solve(hessian + np.diag(damping * np.diag(hessian) + 1e-3), gradient)
+    step = np.linalg.solve(hessian + np.diag(damping * np.diag(hessian) + 1e-3), gradient)
     limit = np.array([8, 8, 8, 0.25, 0.25, 0.25, 0.25, 0.2, 0.25, 0.5, 10, 0.3, 0.3, 0.25])
-    return step / max(1.0, float(np.max(np.abs(step) / limit)))
+    shortened: FloatArray = step / max(1.0, float(np.max(np.abs(step) / limit)))
+    return shortened
 
 
 def _judge(
-    shell: Shell, points_mm: FloatArray, counts: FloatArray, inclusion: NDArray[np.bool_] | None, turn: float
+    shell: Shell,
+    points_mm: FloatArray,
+    counts: FloatArray,
+    inclusion: NDArray[np.bool_] | None,
+    turn: float,
+    most_samples: int,
 ) -> ShellFit:
-    near = _near(shell, points_mm, inclusion)
+    near, _ = _near(shell, points_mm, inclusion, most_samples)
     observed = counts[near]
-    if near.sum() < 200:
+    if len(near) < 200:
         nothing = np.zeros(1 + (len(_POLAR_NODES_DEG) - 1) * _N_SECTORS)
         return ShellFit(shell, nothing, nothing, 0.0, 0.0, 0.0, 0.0, turn, np.inf)
     solution = _solve_levels(shell, points_mm[near], observed, 0.0)
@@ -379,4 +491,5 @@ def _judge(
     top = float(np.percentile(peak, 60))
     around = max(float(np.median(outside)), cavity)
     contrast = (top - around) / max(top, 1e-30) if strong > 0 else 0.0
-    return ShellFit(shell, wall, outside, cavity, explained, complete, contrast, turn, solution.cost / len(observed))
+    misfit = _INDEPENDENT_SAMPLES * float(np.log(max(1 - explained, 1e-6))) + form_misfit(shell)
+    return ShellFit(shell, wall, outside, cavity, explained, complete, contrast, turn, misfit)
