@@ -269,3 +269,12 @@ def test_voxels_without_a_value_are_shown_as_not_seen(rest: SeriesResult, tmp_pa
     size = levels.shape[0]
     assert (levels[:, : size // 3] == NOT_SEEN).all()
     assert (levels[:, 2 * size // 3 : size] != NOT_SEEN).all()
+
+
+def test_series_that_share_a_flag_share_its_line_and_keep_their_evidence(
+    stress: SeriesResult, rest: SeriesResult, tmp_path: Path
+) -> None:
+    other = replace(rest, flags=(Flag(NOTE.code, NOTE.message, "info", {"spacing_mm": -2.0}),))
+    _, page = _written(study_of(stress, other), tmp_path)
+    assert page.text.count(NOTE.message) == 1
+    assert "stress, rest · negative_spacing · stress: spacing -4 mm; rest: spacing -2 mm" in page.text

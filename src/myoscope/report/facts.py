@@ -30,14 +30,15 @@ SEVERITY_WORDS = {"error": "Error", "warning": "Warning", "info": "Note"}
 
 @dataclass(frozen=True, slots=True)
 class FlagLine:
-    """A quality flag with the part of the study that it belongs to."""
+    """A quality flag with the parts of the study that it belongs to, each with its own evidence."""
 
-    scope: str
+    scopes: tuple[str, ...]
     flag: Flag
+    evidence: str
 
     @property
-    def evidence(self) -> str:
-        return ", ".join(named_value(key, self.flag.evidence[key]) for key in sorted(self.flag.evidence))
+    def scope(self) -> str:
+        return ", ".join(self.scopes)
 
     @property
     def severity_word(self) -> str:
@@ -61,11 +62,24 @@ def flags_of(result: SeriesResult) -> tuple[Flag, ...]:
 
 
 def flag_lines(result: StudyResult) -> tuple[FlagLine, ...]:
-    """All flags of a study, errors first, in a stable order."""
-    lines = [FlagLine("Study", f) for f in _each_once(result.flags)]
-    for series in result.series:
-        lines += [FlagLine(series.series.name, f) for f in flags_of(series)]
+    """All flags of a study, errors first, in a stable order; series that share a sentence share a line."""
+    shared: dict[tuple[str, str, str], list[tuple[str, Flag]]] = {}
+    scoped = [("Study", f) for f in _each_once(result.flags)]
+    scoped += [(s.series.name, f) for s in result.series for f in flags_of(s)]
+    for scope, flag in scoped:
+        shared.setdefault((flag.severity, flag.code, flag.message), []).append((scope, flag))
+    lines = []
+    for members in shared.values():
+        scopes = tuple(dict.fromkeys(scope for scope, _ in members))
+        told = [(scope, _evidence(flag)) for scope, flag in members if flag.evidence]
+        several = len({text for _, text in told}) > 1
+        evidence = "; ".join(f"{s}: {t}" for s, t in told) if several else next((t for _, t in told), "")
+        lines.append(FlagLine(scopes, members[0][1], evidence))
     return tuple(sorted(lines, key=lambda line: _SEVERITY_ORDER[line.flag.severity]))
+
+
+def _evidence(flag: Flag) -> str:
+    return ", ".join(named_value(key, flag.evidence[key]) for key in sorted(flag.evidence))
 
 
 def inferences(series: Series) -> tuple[Inference, ...]:

@@ -155,15 +155,14 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
     table = colour_table(table_name)
     groups = comparisons(result.series)
     with_heart = [member for group in groups for member in group.members]
+    in_order = [*with_heart, *(s for s in result.series if s.heart is None)]
     flags = flag_lines(result)
     inferred: list[Inference] = [i for s in result.series for i in inferences(s.series)]
     not_done = [sentence for s in result.series for sentence in s.not_done]
     return {
         "software": result.software or "myoscope",
         "schema_version": SCHEMA_VERSION,
-        "series": [
-            (state_label(s), s.series.name, describe_series(s.series), s.heart is not None) for s in result.series
-        ],
+        "series": [(state_label(s), s.series.name, describe_series(s.series), s.heart is not None) for s in in_order],
         "title": _title(groups),
         "sections": [_section(group, table, len(groups)) for group in groups],
         "flags": flags,
