@@ -65,7 +65,7 @@ def test_refuses_masks_of_another_place_type_or_size(drawn: list[tuple[Phantom, 
     with pytest.raises(GeometryMismatch):
         frame_from_wall(volume, elsewhere)
     with pytest.raises(InvalidValue, match="boolean"):
-        frame_from_wall(volume, np.zeros(volume.grid.shape))
+        frame_from_wall(volume, Volume(np.zeros(volume.grid.shape), volume.grid, "fraction"))
     with pytest.raises(HeartNotFound, match="too little"):
         frame_from_wall(volume, np.zeros(volume.grid.shape, bool))
 

@@ -12,7 +12,7 @@ from myoscope.heart import LeftVentricle, find_by_model
 from myoscope.simulate import Defect, lv_phantom
 
 GRID = Grid.axis_aligned((56, 56, 44), spacing_mm=4.0)
-FRAME = CardiacFrame((10.0, -8.0, 12.0), (0.52, -0.80, -0.29))
+FRAME = CardiacFrame(np.array([10.0, -8.0, 12.0]), np.array([0.52, -0.80, -0.29]))
 
 
 def _ellipsoid(centre: tuple[float, float, float], axes: tuple[float, float, float]) -> FloatArray:
@@ -51,7 +51,8 @@ def test_centre_is_the_centroid_of_the_wall_mask(found: LeftVentricle) -> None:
 @pytest.mark.parametrize(("left", "below"), [(10, 0), (15, 35), (58, 5), (50, 38)])
 def test_axes_across_the_spread_of_the_masks(left: float, below: float) -> None:
     a, b = np.radians([left, below])
-    frame = CardiacFrame((0, 0, 5), (np.sin(a) * np.cos(b), -np.cos(a) * np.cos(b), -np.sin(b)))
+    axis = np.array([np.sin(a) * np.cos(b), -np.cos(a) * np.cos(b), -np.sin(b)])
+    frame = CardiacFrame(np.array([0.0, 0.0, 5.0]), axis)
     phantom = lv_phantom(GRID, frame=frame, fwhm_mm=11.0, rng=np.random.default_rng(2))
     assert find_by_model(phantom.volume).frame.angle_to_deg(frame) < 4.0
 

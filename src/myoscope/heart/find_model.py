@@ -160,7 +160,7 @@ def _search(lattice: _Lattice, *, search_centre_mm: FloatArray | None, n_best: i
         best = np.where(better, likeness, best)
         which = np.where(better, number, which)
     if search_centre_mm is not None:
-        index = np.stack(np.meshgrid(*(np.arange(n) for n in best.shape), indexing="ij"), axis=-1)
+        index = np.moveaxis(np.indices(best.shape), 0, -1)
         away = np.linalg.norm(index * _LATTICE_MM + lattice.origin_mm - search_centre_mm, axis=-1)
         best = np.where(away < 45.0, best, -1.0)
     found: list[_Candidate] = []

@@ -457,7 +457,7 @@ def _step(shell: Shell, points_mm: FloatArray, solution: _Solution, independent:
     gain = independent / solution.scale**2
     hessian = gain * (jacobian * solution.weights[:, None]).T @ jacobian + prior_jacobian.T @ prior_jacobian
     gradient = gain * jacobian.T @ (solution.weights * solution.residual) - prior_jacobian.T @ prior_before
-    step = np.linalg.solve(hessian + np.diag(damping * np.diag(hessian) + 1e-3), gradient)
+    step = np.asarray(np.linalg.solve(hessian + np.diag(damping * np.diag(hessian) + 1e-3), gradient), np.float64)
     limit = np.array([8, 8, 8, 0.25, 0.25, 0.25, 0.25, 0.2, 0.25, 0.5, 10, 0.3, 0.3, 0.25])
     shortened: FloatArray = step / max(1.0, float(np.max(np.abs(step) / limit)))
     return shortened
