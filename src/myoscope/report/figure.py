@@ -71,6 +71,7 @@ def figure_png(result: StudyResult, path: Path, *, colour_table: str = DEFAULT_C
         _text(draw, (_MARGIN, top), f"{state_label(member)} · short axis, apex to base", 14, _WHITE)
         _text(draw, (_MARGIN, below + 5), "vertical long axis", 14, _SOFT)
         _text(draw, (half_way, below + 5), "horizontal long axis", 14, _SOFT)
+        _text(draw, (2 * _MARGIN + _N_COLUMNS * _SLICE, top), "polar map, % of maximum", 14, _SOFT)
         stack = np.asarray(heart.short_axis.summed().array, float)
         percent = stack * (100 / display_maximum(heart, stack))
         box, surfaces = heart_box(heart), mean_surfaces(heart.surfaces)
