@@ -147,3 +147,28 @@ def test_an_image_that_cannot_hold_a_heart_says_why(array: FloatArray, reason: s
     grid = Grid.axis_aligned((array.shape[0], array.shape[1], array.shape[2]), spacing_mm=4.0)
     with pytest.raises(HeartNotFound, match=reason):
         find_by_model(Volume(array, grid, "counts"))
+
+
+def _bullet(grid: Grid, frame: CardiacFrame, *, fwhm_mm: float, flattening: float, seed: int) -> Volume:
+    """A heart that is not the model's: a hemisphere on a cylinder, septum flattened and shorter, cut sharply."""
+    rng = np.random.default_rng(seed)
+    radius, activity = 27.0, np.zeros(grid.shape)
+    for corner in np.ndindex(2, 2, 2):
+        offset = np.array(corner) / 2 - 0.25
+        lateral, up, along = np.moveaxis(frame.to_heart(grid.points_mm() + offset * grid.spacing_mm), -1, 0)
+        septal = np.where(lateral < 0, lateral / (1 - flattening), lateral)
+        reach = np.sqrt(septal**2 + up**2 + np.maximum(along, 0) ** 2)
+        above_base = along + 0.25 * lateral > -32
+        wall = (np.abs(reach - radius) < 5) & above_base
+        activity += np.where(wall, 100.0, np.where((reach < radius) & above_base, 8.0, 6.0)) / 8
+    grain = 0.7 * fwhm_mm / 2.3548 / grid.spacing_mm
+    counts = rng.poisson(gaussian_filter(activity, grain))
+    return Volume(gaussian_filter(counts.astype(float), grain), grid, "counts")
+
+
+@pytest.mark.parametrize(("voxel_mm", "fwhm_mm"), [(4.0, 8.0), (6.4, 13.5)])
+def test_axis_of_a_heart_of_another_form_than_the_model(voxel_mm: float, fwhm_mm: float) -> None:
+    size = int(224 / voxel_mm)
+    grid = Grid.axis_aligned((size, size, int(176 / voxel_mm)), spacing_mm=voxel_mm)
+    image = _bullet(grid, FRAME, fwhm_mm=fwhm_mm, flattening=0.15, seed=6)
+    assert find_by_model(image).frame.angle_to_deg(FRAME) < 4.0

@@ -238,9 +238,21 @@ def _prior(shell: Shell) -> FloatArray:
     return np.array(terms)
 
 
-def form_misfit(shell: Shell) -> float:
-    """How unlike an adult heart a shell is in direction, size and form: sum of 11 squared standard scores."""
+def _penalty(shell: Shell) -> float:
     return float(np.sum(_prior(shell) ** 2))
+
+
+# Direction (2), size, roundness, skew, elongation, length of the wall.
+_FORM_TERMS = [0, 1, 2, 3, 4, 5, 7]
+
+
+def form_misfit(shell: Shell) -> float:
+    """How unlike an adult heart a shell is: sum of 7 squared standard scores of direction, size and proportions.
+
+    Taper and slope of the base and the thickness of the profile are left out: a cylindrical heart seen sharply is a
+    heart.
+    """
+    return float(np.sum(_prior(shell)[_FORM_TERMS] ** 2))
 
 
 def _design(shell: Shell, place: ShellCoordinates, regions: FloatArray) -> FloatArray:
@@ -304,7 +316,7 @@ def fit_shell(
             trial = _moved(shell, step)
             if _plausible(trial):
                 after = _solve_levels(trial, subset, observed, scale, solution.inflation)
-                if after.cost * independent + form_misfit(trial) < solution.cost * independent + form_misfit(shell):
+                if after.cost * independent + _penalty(trial) < solution.cost * independent + _penalty(shell):
                     moved = True
                     break
             damping *= 5
@@ -349,7 +361,7 @@ def fit_best_shell(
             most_samples=_FEW_SAMPLES,
         )
         rough.append(fit)
-        if fit.explained > 0.9 and form_misfit(fit.shell) < _ORDINARY_FORM:
+        if fit.explained > 0.9 and _penalty(fit.shell) < _ORDINARY_FORM:
             break
     best = min(rough, key=lambda fit: fit.misfit)
     return fit_shell(points_mm, counts, best.shell, voxel_volume_mm3=voxel_volume_mm3, inclusion=inclusion)
@@ -491,5 +503,5 @@ def _judge(
     top = float(np.percentile(peak, 60))
     around = max(float(np.median(outside)), cavity)
     contrast = (top - around) / max(top, 1e-30) if strong > 0 else 0.0
-    misfit = _INDEPENDENT_SAMPLES * float(np.log(max(1 - explained, 1e-6))) + form_misfit(shell)
+    misfit = _INDEPENDENT_SAMPLES * float(np.log(max(1 - explained, 1e-6))) + _penalty(shell)
     return ShellFit(shell, wall, outside, cavity, explained, complete, contrast, turn, misfit)
