@@ -14,10 +14,9 @@ Differs    A reader's mask here is close to an iso-activity surface: thresholdin
            scan, within 8 mm of the mask, gives a median Dice of 0.957. The level itself differs between scans (0.26 to
            0.52 of the 98th percentile of the wall, 5th to 95th percentile). Hence: activity is scaled by the wall that
            was found first, training examples keep that relation (some are not even resampled), and a path at full
-           resolution compares each voxel with its surroundings. What the networks cannot see is the peak of the whole
-           image, by which a reader sets the display: the volume is corrected by it, with two numbers fitted on the
-           held-out scans of the other folds. Masks are used as given for judging, their largest piece for teaching
-           (some have stray voxels far from the heart).
+           resolution compares each voxel with its surroundings. Steps, rates and the threshold of 0.5 are the same in
+           every fold. Masks are used as given for judging, their largest piece for teaching (some have stray voxels
+           far from the heart).
 """
 
 from __future__ import annotations
@@ -45,9 +44,6 @@ from myoscope.heart.learned import (
     SIDE,
     LearnedWall,
     Network,
-    ReaderLevel,
-    likely_wall,
-    peak_over_wall,
     segment_wall_with,
     wall_from_probability,
 )
@@ -259,24 +255,8 @@ def predict(scan: LabelledScan, coarse: nn.Module, fine: nn.Module) -> NDArray[n
         scan.affine_lps,
         coarse=_as_callable(coarse),
         fine=_as_callable(fine),
-        level=ReaderLevel(0.0, 0.0),
     )
     return probability
-
-
-def fit_reader_level(scans: Sequence[LabelledScan], probabilities: Sequence[NDArray[np.float32]]) -> ReaderLevel:
-    """How much more or less than the network these readers outlined, by the peak of the image; least squares.
-
-    Scans in which no heart was found are left out. To be applied to other patients.
-    """
-    log_peak, log_ratio = [], []
-    for scan, probability in zip(scans, probabilities, strict=True):
-        likely = likely_wall(probability)
-        if likely.any():
-            log_peak.append(float(np.log(peak_over_wall(scan.activity, likely))))
-            log_ratio.append(float(np.log(np.count_nonzero(scan.wall) / np.count_nonzero(likely))))
-    slope, intercept = np.polyfit(log_peak, log_ratio, deg=1)
-    return ReaderLevel(intercept=round(float(intercept), 4), slope=round(float(slope), 4))
 
 
 def evaluate(scan: LabelledScan, found: LearnedWall, *, fold: int, typical: NDArray[np.bool_]) -> ScanScore:
@@ -344,21 +324,19 @@ def cross_validate(
 
 def score(
     scans: Sequence[LabelledScan], held_out: dict[str, NDArray[np.float32]], settings: LvWallSettings
-) -> tuple[list[ScanScore], dict[str, NDArray[np.bool_]], list[ReaderLevel]]:
-    """Scores and masks of every scan, with the reader's level of each fold fitted on the other folds."""
+) -> tuple[list[ScanScore], dict[str, NDArray[np.bool_]]]:
+    """Scores and masks of every scan, from its held-out probability."""
     fold_of = patient_folds(scans, folds=settings.folds, seed=settings.seed)
-    scores, masks, levels = [], {}, []
+    scores, masks = [], {}
     for fold in range(settings.folds):
-        others = [scan for scan, f in zip(scans, fold_of, strict=True) if f != fold]
-        level = fit_reader_level(others, [held_out[scan.scan_id] for scan in others])
-        levels.append(level)
-        typical = np.mean([scan.wall for scan in others], axis=0) >= 0.5
+        others = [scan.wall for scan, f in zip(scans, fold_of, strict=True) if f != fold]
+        typical = np.mean(others, axis=0) >= 0.5
         for scan, f in zip(scans, fold_of, strict=True):
             if f == fold:
-                found = wall_from_probability(held_out[scan.scan_id], scan.activity, scan.affine_lps, level=level)
+                found = wall_from_probability(held_out[scan.scan_id], scan.activity, scan.affine_lps)
                 masks[scan.scan_id] = found.mask
                 scores.append(evaluate(scan, found, fold=fold, typical=typical))
-    return scores, masks, levels
+    return scores, masks
 
 
 def summary(scores: Sequence[ScanScore], *, rng: np.random.Generator, resamples: int = 5000) -> dict[str, Any]:
@@ -456,7 +434,7 @@ def draw_scan(scan: LabelledScan, found: NDArray[np.bool_], title: str, path: Pa
     figure.savefig(path, dpi=80)
 
 
-def ship(scans: Sequence[LabelledScan], settings: LvWallSettings, *, level: ReaderLevel, out: Path) -> dict[str, Any]:
+def ship(scans: Sequence[LabelledScan], settings: LvWallSettings, *, out: Path) -> dict[str, Any]:
     """Train on every scan and write ``lv_wall.safetensors``, ``.onnx`` and ``.json`` (hashes, settings, data)."""
     from myoscope.learn import export_onnx, save_weights
     from myoscope.learn.segmentation import SideBySide
@@ -476,7 +454,6 @@ def ship(scans: Sequence[LabelledScan], settings: LvWallSettings, *, level: Read
         "name": "lv_wall",
         "version": "1",
         "sha256": {"lv_wall.onnx": graph_hash, "lv_wall.safetensors": weights_hash},
-        "reader_level": asdict(level),
         "settings": asdict(settings),
         "trained_on": {
             "database": "Myocardial perfusion scintigraphy image database 1.0.0, doi 10.13026/ce2z-dw74, CC BY 4.0",
@@ -536,7 +513,7 @@ def _short_hash(text: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Cross-validate, then train (with the reader's level from the cross-validation) or draw the worst scans."""
+    """Cross-validate, train on every scan, or draw the worst scans, from the command line."""
     parser = argparse.ArgumentParser(prog="python -m myoscope.systems.lv_wall", description=__doc__.splitlines()[0])
     parser.add_argument("verb", choices=["cv", "train", "figures"])
     parser.add_argument("--data", type=Path, required=True, help="folder with dicom/ and masks/")
@@ -547,21 +524,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     settings = LvWallSettings()
     scans = prepare(choice.data)
+    if choice.verb == "train":
+        _log.info("%s", json.dumps(ship(scans, settings, out=choice.out)["sha256"]))
+        return
     only = [] if choice.verb == "figures" else choice.fold
     held_out = cross_validate(scans, settings, out=choice.out, only=only)
     if len(held_out) < len(scans):
-        if choice.verb != "cv" or choice.fold is None:
-            parser.error(f"{len(scans) - len(held_out)} scans have no held-out result in {choice.out}; run cv first")
+        _log.info("%d scans have no held-out result in %s yet", len(scans) - len(held_out), choice.out)
         return
-    if choice.verb == "train":
-        level = fit_reader_level(scans, [held_out[scan.scan_id] for scan in scans])
-        _log.info("%s", json.dumps(ship(scans, settings, level=level, out=choice.out)["sha256"]))
-        return
-    scores, masks, levels = score(scans, held_out, settings)
+    scores, masks = score(scans, held_out, settings)
     write_csv(scores, choice.out / "lv_wall_cv.csv")
-    told = summary(scores, rng=np.random.default_rng(settings.seed)) | {
-        "reader_levels": [asdict(level) for level in levels]
-    }
+    told = summary(scores, rng=np.random.default_rng(settings.seed))
     (choice.out / "lv_wall_cv.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     _log.info("%s", json.dumps(told))
     if choice.verb == "figures":
