@@ -213,7 +213,7 @@ def figures(out: Path) -> None:
         axes.set_yticks([])
     drawn.suptitle("True (green) and fitted (red) endo- and epicardium at clinical noise", fontsize=10)
     drawn.tight_layout()
-    drawn.savefig(out / "wall.png", dpi=80)
+    drawn.savefig(out / "wall.png", dpi=64)
 
 
 def _cut(nodes: np.ndarray[Any, Any], height_mm: float) -> np.ndarray[Any, Any]:
