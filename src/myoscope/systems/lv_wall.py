@@ -9,7 +9,10 @@ Data       "Myocardial perfusion scintigraphy image database" 1.0.0 (Calixto, No
 Published  none on this database. A plain monai 3D U-Net trained for 150 s on a CPU reaches, patient-wise on these
            scans, a median Dice of 0.850, a 5th percentile of 0.705 and a 95th percentile of the centre error of 8.4
            mm; a wider residual one with rotations and scalings, 19 min, 0.913, 0.784 and 6.1 mm.
-Here       see docs/validation/lv_wall.md, written from the CSV that ``cv`` leaves.
+Here       held out by patient in five folds, seed 0, n = 53 scans of 47 patients, 95 % intervals over patients: median
+           Dice 0.934 (0.926 to 0.944), 5th percentile 0.827 (0.804 to 0.871), centre error 4.4 mm at the 95th
+           percentile (2.9 to 6.3), all located; voxels that are wall in half of the training scans: median 0.670.
+           About 6 min of one CPU core per fold. What is wrong with the worst: docs/validation/lv_wall.md.
 Differs    A reader's mask here is close to an iso-activity surface: thresholding the image at the best level for each
            scan, within 8 mm of the mask, gives a median Dice of 0.957. The level itself differs between scans (0.26 to
            0.52 of the 98th percentile of the wall, 5th to 95th percentile). Hence: activity is scaled by the wall that
@@ -462,7 +465,7 @@ def ship(scans: Sequence[LabelledScan], settings: LvWallSettings, *, out: Path) 
             "prone": sum(scan.prone for scan in scans),
             "scan_ids_sha256": hashlib.sha256(",".join(sorted(s.scan_id for s in scans)).encode()).hexdigest(),
         },
-        "minutes_one_core": round(minutes, 1),
+        "minutes_wall_clock": round(minutes, 1),
     }
     (out / "lv_wall.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts
