@@ -98,6 +98,7 @@ def export_onnx(
     assert program is not None  # always so with dynamo=True
     model = program.model_proto
     _store_weights_as_half(model)
+    _forget_where_it_was_made(model)
     onnx.checker.check_model(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -125,6 +126,14 @@ def run_onnx(
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     answers: list[NDArray[np.float32]] = session.run(list(output_names), inputs)
     return answers
+
+
+def _forget_where_it_was_made(model: object) -> None:
+    """Remove the exporter's notes, which hold the paths of the machine's source files."""
+    graph = model.graph  # type: ignore[attr-defined]
+    for noted in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        del noted.metadata_props[:]
+        noted.doc_string = ""
 
 
 def _store_weights_as_half(model: object) -> None:
