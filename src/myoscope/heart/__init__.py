@@ -9,12 +9,12 @@ from myoscope.heart.find import find_by_network as find_by_network
 from myoscope.heart.find import find_left_ventricle as find_left_ventricle
 from myoscope.heart.find_model import find_by_model as find_by_model
 from myoscope.heart.left_ventricle import LeftVentricle as LeftVentricle
+from myoscope.heart.motion_blur import POPULATION_WALL_MM as POPULATION_WALL_MM
+from myoscope.heart.motion_blur import resolution_with_motion_mm as resolution_with_motion_mm
 from myoscope.heart.reorient import reorient as reorient
 from myoscope.heart.reorient import resample as resample
 from myoscope.heart.reorient import view_grid as view_grid
 from myoscope.heart.sample import SAMPLING_METHODS as SAMPLING_METHODS
 from myoscope.heart.sample import sample_wall as sample_wall
-from myoscope.heart.surfaces import fit_surfaces as fit_surfaces
-from myoscope.heart.motion_blur import POPULATION_WALL_MM as POPULATION_WALL_MM
-from myoscope.heart.motion_blur import resolution_with_motion_mm as resolution_with_motion_mm
 from myoscope.heart.surfaces import default_resolution_mm as default_resolution_mm
+from myoscope.heart.surfaces import fit_surfaces as fit_surfaces
