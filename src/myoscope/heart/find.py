@@ -7,6 +7,7 @@ Both always run: where they disagree about the place, the axis or the wall, the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -66,11 +67,17 @@ def find_left_ventricle(
     learned_first = prefer == NETWORK or (prefer == "auto" and in_training_domain)
     found: dict[str, LeftVentricle] = {}
     reasons: dict[str, str] = {}
-    for name in (NETWORK, MODEL):
+    # Side by side: the network's arithmetic leaves the interpreter free for the other finder.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        learned = beside.submit(find_by_network, summed, threads=threads)
         try:
-            found[name] = find_by_network(summed, threads=threads) if name == NETWORK else find_by_model(summed)
+            found[MODEL] = find_by_model(summed)
         except HeartNotFound as error:
-            reasons[name] = str(error)
+            reasons[MODEL] = str(error)
+        try:
+            found[NETWORK] = learned.result()
+        except HeartNotFound as error:
+            reasons[NETWORK] = str(error)
     if not found:
         same = reasons[MODEL] == reasons[NETWORK]
         raise HeartNotFound(
