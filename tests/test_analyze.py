@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +15,7 @@ from myoscope.simulate import Cycle, lv_phantom
 
 DICOM = Path(__file__).resolve().parents[2] / "shared" / "data" / "physionet-mps" / "dicom"
 needs_real_scans = pytest.mark.skipif(not DICOM.is_dir(), reason=f"needs the real scans in {DICOM.parent.name}")
-TRUE_FRAME = CardiacFrame((12.0, -18.0, 6.0), (0.45, -0.82, -0.35))
+TRUE_FRAME = CardiacFrame(np.array((12.0, -18.0, 6.0)), np.array((0.45, -0.82, -0.35)))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_real_scan_gives_every_promised_file_on_the_input_grid(tmp_path: Path) -
     out = tmp_path / "out"
     result = analyze([scan], out)
     place = out / result.series[0].series.name
-    mask = nib.load(place / "lv_wall.nii.gz")
+    mask: Any = nib.load(place / "lv_wall.nii.gz")
     original = io.read_volume(scan)
     assert mask.shape == original.grid.shape
     np.testing.assert_allclose(np.diag([-1, -1, 1, 1]) @ mask.affine, original.grid.affine, atol=1e-3)

@@ -14,7 +14,7 @@ from myoscope import io
 from myoscope.core import CardiacFrame, Grid
 from myoscope.simulate import Cycle, Defect, lv_phantom
 
-FRAME = CardiacFrame((48.0, -35.0, 12.0), (0.48, -0.78, -0.40))
+FRAME = CardiacFrame(np.array([48.0, -35.0, 12.0]), np.array([0.48, -0.78, -0.40]))
 EJECTION_FRACTION_PERCENT = 58.0
 STRESS_DEFECT = Defect(angle_deg=115, arc_fraction=0.45, extent=0.16, depth=0.65)
 REST_DEFECT = Defect(angle_deg=115, arc_fraction=0.45, extent=0.08, depth=0.25)

@@ -6,7 +6,7 @@ from myoscope.core import CardiacFrame, Grid, Volume
 from myoscope.heart import LeftVentricle, default_resolution_mm, fit_surfaces, resolution_with_motion_mm
 from myoscope.simulate import Phantom, lv_phantom
 
-FRAME = CardiacFrame((3.0, -5.0, 2.0), (0.45, -0.80, -0.40))
+FRAME = CardiacFrame(np.array((3.0, -5.0, 2.0)), np.array((0.45, -0.80, -0.40)))
 GRID = Grid.axis_aligned((50, 50, 50), spacing_mm=4)
 
 

@@ -9,17 +9,17 @@ def half_ellipsoid(short_mm: float, long_mm: float) -> np.ndarray:
     """Nodes (41, 72, 3) of a half ellipsoid whose apex points along +x (the long axis used below)."""
     polar = np.linspace(0, np.pi / 2, 41)[:, None]
     angle = np.arange(72) * 2 * np.pi / 72
-    frame = CardiacFrame((0, 0, 0), (1, 0, 0))
+    frame = CardiacFrame(np.array((0, 0, 0)), np.array((1, 0, 0)))
     x = long_mm * np.cos(polar) * np.ones(72)
     lateral, up = short_mm * np.sin(polar) * np.cos(angle), short_mm * np.sin(polar) * np.sin(angle)
     return frame.to_patient(np.stack([lateral, up, x], axis=-1))
 
 
 def beating(scales: list[float]) -> Surfaces:
-    frame = CardiacFrame((0, 0, 0), (1, 0, 0))
+    frame = CardiacFrame(np.array((0, 0, 0)), np.array((1, 0, 0)))
     endo = np.stack([half_ellipsoid(25 * s, 60) for s in scales])
     epi = np.stack([half_ellipsoid(25 * s + 10, 70) for s in scales])
-    return Surfaces(endo, epi, frame, (0, 0, 0), (-1, 0, 0))
+    return Surfaces(endo, epi, frame, np.zeros(3), np.array([-1.0, 0, 0]))
 
 
 def test_ejection_fraction_follows_the_squared_radius_of_an_ellipsoid() -> None:

@@ -23,6 +23,9 @@ MODEL, NETWORK = "model", "network"
 # are on scans where both are right.
 _CENTRE_MM, _AXIS_DEG, _OVERLAP = 8.0, 12.0, 0.70
 
+# What the model-based finder notices about the image holds whoever leads.
+_ABOUT_THE_IMAGE = ("hot_neighbour", "heart_truncated", "low_contrast", "axis_out_of_range")
+
 
 def find_by_network(volume: Volume, *, threads: int = 1) -> LeftVentricle:
     """The left ventricle whose wall the trained network outlines; its long axis is fitted to the counts in it.
@@ -86,7 +89,8 @@ def find_left_ventricle(
     first, second = (NETWORK, MODEL) if learned_first else (MODEL, NETWORK)
     if first in found and second in found:
         agreement = _agreement(found[first], found[second])
-        return _flagged(found[first], _disagreement(agreement)), agreement
+        seen = () if first == MODEL else tuple(f for f in found[MODEL].flags if f.code in _ABOUT_THE_IMAGE)
+        return _flagged(found[first], (*seen, *_disagreement(agreement))), agreement
     alone, missing = (first, second) if first in found else (second, first)
     words = {NETWORK: "learned", MODEL: "model-based"}
     flag = Flag(
