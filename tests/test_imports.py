@@ -32,10 +32,10 @@ PACKAGES = (
 )
 
 
-def _run(code: str, cwd: Path | None = None) -> str:
+def _run(code: str, cwd: Path | None = None, *arguments: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -103,6 +103,37 @@ def test_analysing_a_study_with_both_finders_imports_no_torch(tmp_path: Path) ->
     brought = _modules_after(code, tmp_path)
     assert "onnxruntime" in brought
     assert not brought & {"torch", "monai", "matplotlib"}
+
+
+def test_no_thread_but_the_first_imports_anything_while_a_heart_is_found(tmp_path: Path) -> None:
+    """Two threads that import parts of one package at once can meet it half made: a rare KeyError."""
+    code = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from myoscope import heart\n"
+        "from myoscope.core import CardiacFrame, Grid, Volume\n"
+        "from myoscope.simulate import lv_phantom\n"
+        "elsewhere = []\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if threading.current_thread() is not threading.main_thread():\n"
+        "            elsewhere.append(name)\n"
+        "if sys.argv[1:] == ['make']:\n"
+        "    frame = CardiacFrame(np.array([8.0, -10, 4]), np.array([0.5, -0.8, -0.35]))\n"
+        "    grid = Grid.axis_aligned((32, 32, 28), spacing_mm=6.5)\n"
+        "    volume = lv_phantom(grid, frame=frame, fwhm_mm=11, rng=np.random.default_rng(1)).volume\n"
+        "    np.savez('heart.npz', array=volume.array, affine=grid.affine)\n"
+        "else:\n"
+        "    kept = np.load('heart.npz')\n"
+        "    volume = Volume(kept['array'], Grid(kept['array'].shape, kept['affine']), 'counts')\n"
+        "    sys.meta_path.insert(0, Watch())\n"
+        "    heart.find_left_ventricle(volume, in_training_domain=False)\n"
+        "    print(*sorted(set(elsewhere)))\n"
+    )
+    _run(code, tmp_path, "make")
+    # In a process of its own, in which nothing has been imported yet by making the phantom.
+    assert _run(code, tmp_path).split() == []
 
 
 def test_who_imports_whom_keeps_the_contract() -> None:

@@ -140,7 +140,7 @@ def _analyze_heart(
         short_axis=short_axis,
         polar_map=polar_map,
         finder=ventricle.method,
-        quantities=measure(ventricle, surfaces, gated),
+        quantities=measure(ventricle, surfaces, gated, thickness_measured=not wall_flags),
         flags=(*ventricle.flags, *wall_flags, *_image_flags(summed)),
         agreement=agreement,
     )
@@ -164,20 +164,26 @@ def fit_wall(
     flag = Flag(
         "wall_thickness_assumed",
         "The wall's edges are softer than the camera's resolution explains (breathing, beating): its mean thickness "
-        f"was taken to be about {heart.POPULATION_WALL_MM:.0f} mm, and the cavity and wall volumes rest on that.",
+        f"was taken to be {heart.POPULATION_WALL_MM:.0f} mm, and the cavity and wall volumes rest on that.",
         "info",
         {"usual_fwhm_mm": usual_fwhm_mm, "effective_fwhm_mm": round(moving_fwhm_mm, 1)},
     )
-    return heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=moving_fwhm_mm), (flag,)
+    blurred = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=moving_fwhm_mm)
+    return heart.with_median_thickness(blurred, heart.POPULATION_WALL_MM), (flag,)
 
 
-def measure(ventricle: heart.LeftVentricle, surfaces: Surfaces, gated: Surfaces | None) -> tuple[Quantity, ...]:
+def measure(
+    ventricle: heart.LeftVentricle, surfaces: Surfaces, gated: Surfaces | None, *, thickness_measured: bool
+) -> tuple[Quantity, ...]:
     """The numbers of one heart, each with its unit; intervals where one is known."""
+    wall = surfaces if gated is None else gated
     outlined_mL = float(np.count_nonzero(ventricle.wall.array)) * ventricle.wall.grid.voxel_volume_mL
     quantities = [
         Quantity("outlined wall volume", outlined_mL, "mL"),
-        Quantity("wall volume", float(surfaces.wall_mL), "mL"),
-        Quantity("wall thickness, median", float(np.median(surfaces.thickness_mm)), "mm"),
+        Quantity("wall volume", float(np.mean(wall.wall_mL)), "mL"),
+        Quantity("wall thickness, median", float(np.median(wall.thickness_mm)), "mm")
+        if thickness_measured
+        else Quantity("wall thickness, median", None, "mm", reason="the heart moved too much to measure it"),
         Quantity("cavity volume, ungated", float(surfaces.cavity_mL), "mL"),
         Quantity("long axis length", quantify.long_axis_length_mm(surfaces), "mm"),
         Quantity("finder confidence", ventricle.confidence, "1"),

@@ -3,7 +3,13 @@ import pytest
 from scipy.ndimage import shift
 
 from myoscope.core import CardiacFrame, Grid, Volume
-from myoscope.heart import LeftVentricle, default_resolution_mm, fit_surfaces, resolution_with_motion_mm
+from myoscope.heart import (
+    LeftVentricle,
+    default_resolution_mm,
+    fit_surfaces,
+    resolution_with_motion_mm,
+    with_median_thickness,
+)
 from myoscope.simulate import Phantom, lv_phantom
 
 FRAME = CardiacFrame(np.array((3.0, -5.0, 2.0)), np.array((0.45, -0.80, -0.40)))
@@ -50,3 +56,9 @@ def test_allowing_for_motion_brings_the_wall_volume_nearer_to_the_truth(still: P
     true_mL = float(still.surfaces.wall_mL)
     assert abs(float(allowed.wall_mL) - true_mL) < 0.5 * abs(float(naive.wall_mL) - true_mL)
     assert float(allowed.wall_mL) == pytest.approx(true_mL, rel=0.25)
+
+
+def test_scaling_the_thickness_keeps_the_mid_wall(still: Phantom) -> None:
+    thicker = with_median_thickness(still.surfaces, 14.0)
+    np.testing.assert_allclose(thicker.mid_mm, still.surfaces.mid_mm, atol=1e-9)
+    assert np.median(thicker.thickness_mm) == pytest.approx(14.0)

@@ -11,6 +11,7 @@ from myoscope.heart.find_model import find_by_model as find_by_model
 from myoscope.heart.left_ventricle import LeftVentricle as LeftVentricle
 from myoscope.heart.motion_blur import POPULATION_WALL_MM as POPULATION_WALL_MM
 from myoscope.heart.motion_blur import resolution_with_motion_mm as resolution_with_motion_mm
+from myoscope.heart.motion_blur import with_median_thickness as with_median_thickness
 from myoscope.heart.reorient import reorient as reorient
 from myoscope.heart.reorient import resample as resample
 from myoscope.heart.reorient import view_grid as view_grid
