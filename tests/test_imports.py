@@ -133,7 +133,8 @@ def test_no_thread_but_the_first_imports_anything_while_a_heart_is_found(tmp_pat
     )
     _run(code, tmp_path, "make")
     # In a process of its own, in which nothing has been imported yet by making the phantom.
-    assert _run(code, tmp_path).split() == []
+    elsewhere = _run(code, tmp_path).split()
+    assert [name for name in elsewhere if name.split(".")[0] in ("numpy", "scipy", "onnxruntime", "myoscope")] == []
 
 
 def test_who_imports_whom_keeps_the_contract() -> None:
