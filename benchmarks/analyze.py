@@ -195,7 +195,7 @@ def _print(figures: Mapping[str, float]) -> None:
         ("first study / peer", figures["first_over_peer"], "", ""),
         ("further study / peer", figures["further_over_peer"], "", ""),
     )
-    print(f"{figures['n_series']:.0f} series, {os.cpu_count()} cores, one thread\n")
+    print(f"{figures['n_series']:.0f} series, {os.cpu_count()} cores, OMP_NUM_THREADS=1\n")
     for name, value, unit, remark in rows:
         print(f"{name:<32}{value:10.2f} {unit:<3} {remark}".rstrip())
     print(f"\n{'step (seconds, all series)':<32}{'first':>10}{'further':>10}")
