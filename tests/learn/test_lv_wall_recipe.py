@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from myoscope.core import InvalidValue
+from myoscope.heart.learned import NO_CORRECTION, ReaderLevel, wall_from_probability
 from myoscope.systems.lv_wall import (
     LabelledScan,
     ScanScore,
     _weighted_quantile,
     dice_score,
+    fit_reader_level,
     patient_folds,
+    reader_level_evidence,
     summary,
 )
 
@@ -43,6 +47,35 @@ def test_dice_of_alike_apart_and_half_overlapping_masks() -> None:
     assert dice_score(a, a) == 1
     assert dice_score(a, ~a) == 0
     assert dice_score(a, np.array([False, True, True, False])) == 0.5
+
+
+def _drawn(peak: float, reader_radius_voxel: float) -> tuple[LabelledScan, NDArray[np.float32]]:
+    """A ball of activity 1 with one hot voxel elsewhere, outlined by a reader at one radius and by us at 8 voxels."""
+    radius = np.linalg.norm(np.indices((32, 32, 32)) - 15.5, axis=0)
+    activity = np.where(radius < 8, 1.0, 0.1).astype(np.float32)
+    activity[0, 0, 0] = peak
+    probability = (1 / (1 + np.exp(2 * (radius - 8)))).astype(np.float32)
+    return LabelledScan("s", "p", False, activity, np.diag([4.0, 4, 4, 1]), radius < reader_radius_voxel), probability
+
+
+def test_a_reader_who_draws_tighter_when_the_peak_is_hotter_is_followed() -> None:
+    peaks = np.geomspace(1.5, 8.0, 40)
+    usual = float(np.sqrt(1.5 * 8.0))
+    seen = [_drawn(float(peak), 8 * (peak / usual) ** -0.05) for peak in peaks]
+    level = fit_reader_level([reader_level_evidence(scan, probability) for scan, probability in seen])
+    assert level.slope == pytest.approx(-0.15 * 40 / 50, abs=0.02)  # volume goes with the cube; ten scans' prior
+    scan, probability = _drawn(8.0, 8 * (8.0 / usual) ** -0.05)
+    found = wall_from_probability(probability, scan.activity, scan.affine_lps, level=level)
+    plain = wall_from_probability(probability, scan.activity, scan.affine_lps, level=NO_CORRECTION)
+    assert dice_score(found.mask, scan.wall) > dice_score(plain.mask, scan.wall)
+    assert dice_score(found.mask, scan.wall) > 0.97
+
+
+def test_the_correction_for_the_reader_stays_within_what_was_seen() -> None:
+    level = ReaderLevel(centre=1.0, slope=-0.25)
+    assert level.log_ratio(1e9) == -0.3
+    assert level.log_ratio(1e-9) == 0.3
+    assert level.log_ratio(float(np.e)) == 0.0
 
 
 @pytest.mark.parametrize("q", [0.0, 0.05, 0.5, 0.77, 1.0])

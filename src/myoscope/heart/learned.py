@@ -5,7 +5,7 @@ a fine network then outlines the wall at 4 mm in 128 mm about that place. The im
 the wall that was just found, so that a hot liver or a rim artefact outside the heart does not set the scale.
 
 In: activity on any grid and in any orientation, with its affine to LPS mm. Out: the probability that a voxel is wall,
-on the same grid, and the wall as a mask. Runs on onnxruntime; the weights are in
+on the same grid, and the mask that a reader would have drawn. Runs on onnxruntime; the weights are in
 ``heart/weights`` and their hash is checked on loading.
 """
 
@@ -39,16 +39,41 @@ _LEAST_CONFIDENCE = 0.6
 _LEAST_CONTRAST = 1.6
 _SURROUNDINGS_MM = 20.0
 
+# The correction of the outlined volume for the reader's level stays within what was seen.
+_LEAST_EDGE_PROBABILITY = 0.01
+_LARGEST_LOG_RATIO = 0.3
+
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Logits of "wall" for a batch of cubes, (batch, 1, 32, 32, 32) in and out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLevel:
+    """How the volume readers outline depends on the peak of the image, beyond what the networks see.
+
+    A reader sets the display by the hottest voxel of the image. The hotter something outside the heart, the tighter the
+    outline: log(reader's volume / network's volume) = ``slope`` x (log(image peak / wall activity) - ``centre``).
+    """
+
+    centre: float
+    slope: float
+
+    def log_ratio(self, peak_over_wall: float) -> float:
+        """Log of the factor on the network's volume; kept between a quarter less and a third more."""
+        ratio = self.slope * (float(np.log(peak_over_wall)) - self.centre)
+        return float(np.clip(ratio, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
+
+
+NO_CORRECTION = ReaderLevel(0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LearnedWall:
     """What the networks found.
 
-    ``mask`` is the wall on the grid of the input: voxels that are wall more likely than not, in one piece;
-    ``centre_mm`` its centroid in LPS mm, ``volume_mL`` its volume, ``confidence`` the mean probability within it.
+    ``mask`` is the wall on the grid of the input: its most probable voxels in one piece, down to ``edge_probability``,
+    where a reader would have drawn it (see `ReaderLevel`; 0.5 without that correction). ``centre_mm`` is its centroid
+    in LPS mm, ``volume_mL`` its volume, ``confidence`` the mean probability within it, up to 1.
     When ``located`` is false ``reason`` says why in one sentence, the mask is empty and the numbers are NaN.
     """
 
@@ -58,6 +83,7 @@ class LearnedWall:
     centre_mm: NDArray[np.float64]
     volume_mL: float
     confidence: float
+    edge_probability: float
 
 
 def segment_wall(
@@ -75,12 +101,12 @@ def segment_wall(
     MyoscopeError
         If the installed weights are not the ones this version was released with.
     """
-    coarse, fine = _load_networks(threads)
-    return segment_wall_with(array, affine_lps, coarse=coarse, fine=fine)
+    coarse, fine, level = _load_networks(threads)
+    return segment_wall_with(array, affine_lps, coarse=coarse, fine=fine, level=level)
 
 
 def segment_wall_with(
-    array: ArrayLike, affine_lps: ArrayLike, *, coarse: Network, fine: Network
+    array: ArrayLike, affine_lps: ArrayLike, *, coarse: Network, fine: Network, level: ReaderLevel
 ) -> tuple[NDArray[np.float32], LearnedWall]:
     """The same with networks of your own, such as those of one cross-validation fold."""
     activity = np.asarray(array)
@@ -109,7 +135,7 @@ def segment_wall_with(
             return nothing, _not_found(nothing, outlined)
         cube, origin_mm, centre_mm, wall_activity = outlined
     probability = _onto_grid(cube, origin_mm, affine, activity.shape)
-    found = wall_from_probability(probability, activity, affine)
+    found = wall_from_probability(probability, activity, affine, level=level)
     return (probability if found.located else nothing), found
 
 
@@ -218,13 +244,21 @@ def _onto_grid(
 
 
 def wall_from_probability(
-    probability: NDArray[np.floating[Any]], activity: NDArray[Any], affine_lps: NDArray[np.float64]
+    probability: NDArray[np.floating[Any]],
+    activity: NDArray[Any],
+    affine_lps: NDArray[np.float64],
+    *,
+    level: ReaderLevel,
 ) -> LearnedWall:
-    """The largest piece of the voxels that are wall more likely than not, if bright, sure and large enough for one."""
+    """The most probable voxels, as many as a reader would take, if bright, sure and large enough for a wall."""
     nothing = np.zeros(probability.shape, np.float32)
-    mask = _largest_piece(probability >= 0.5)
-    if not mask.any():
+    likely = likely_wall(probability)
+    if not likely.any():
         return _not_found(nothing, "the wall that was found lies outside the image")
+    ratio = level.log_ratio(peak_over_wall(activity, likely))
+    rank = min(probability.size, max(1, round(np.count_nonzero(likely) * float(np.exp(ratio)))))
+    edge = max(_LEAST_EDGE_PROBABILITY, float(np.partition(probability, -rank, axis=None)[-rank]))
+    mask = _largest_piece(probability >= edge)
     volume_mL = float(mask.sum() * abs(np.linalg.det(affine_lps[:3, :3])) / 1000)
     if not _SMALLEST_WALL_ML <= volume_mL <= _LARGEST_WALL_ML:
         return _not_found(nothing, f"what looks like wall measures {volume_mL:.0f} mL; no left ventricle does")
@@ -235,7 +269,17 @@ def wall_from_probability(
     if not contrast >= _LEAST_CONTRAST:
         return _not_found(nothing, f"what looks like wall is {contrast:.2f} times as bright as its surroundings")
     centre_mm = affine_lps[:3, :3] @ _centroid(mask) + affine_lps[:3, 3]
-    return LearnedWall(True, "", mask, centre_mm, volume_mL, confidence)
+    return LearnedWall(True, "", mask, centre_mm, volume_mL, confidence, edge)
+
+
+def likely_wall(probability: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Voxels that are wall more likely than not, largest piece."""
+    return _largest_piece(probability >= 0.5)
+
+
+def peak_over_wall(activity: NDArray[Any], wall: NDArray[np.bool_]) -> float:
+    """The hottest voxel of the whole image over the activity of the wall (its 90th percentile)."""
+    return float(activity.max()) / max(float(np.percentile(activity[wall], 90)), 1e-12)
 
 
 def _contrast(activity: NDArray[Any], mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> float:
@@ -252,7 +296,7 @@ def _contrast(activity: NDArray[Any], mask: NDArray[np.bool_], affine: NDArray[n
 
 def _not_found(nothing: NDArray[np.float32], why: str) -> LearnedWall:
     nan = float("nan")
-    return LearnedWall(False, why, nothing.astype(bool), np.full(3, nan), nan, nan)
+    return LearnedWall(False, why, nothing.astype(bool), np.full(3, nan), nan, nan, nan)
 
 
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -277,7 +321,7 @@ def _as_batch(cube: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=2)
-def _load_networks(threads: int) -> tuple[Network, Network]:
+def _load_networks(threads: int) -> tuple[Network, Network, ReaderLevel]:
     import onnxruntime
 
     folder = resources.files("myoscope.heart") / "weights"
@@ -306,4 +350,4 @@ def _load_networks(threads: int) -> tuple[Network, Network]:
         logit: NDArray[np.float32] = session.run(["fine_logit"], {"coarse": idle, "fine": cubes})[0]
         return logit
 
-    return coarse, fine
+    return coarse, fine, ReaderLevel(**facts["reader_level"])

@@ -19,8 +19,8 @@ POPULATION_WALL_MM = 10.0
 
 _SOFT = 1.25
 """Edges this much softer than the resolution allows are taken for motion. On noisy still phantoms whose resolution is
-within 10 % of the assumed one the ratio reaches 1.21 (24 of `random_phantom`, three gated ones), on real scans it starts
-at 1.28 (31 scans of one camera)."""
+within 10 % of the assumed one the ratio reaches 1.21 (24 of `random_phantom`, three gated ones), on real scans it
+starts at 1.28 (31 scans of one camera)."""
 
 _STEP_MM = 0.5
 _REACH_MM = 26.0
