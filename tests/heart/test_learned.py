@@ -144,10 +144,10 @@ def test_a_model_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytes
     (weights / "lv_wall.json").write_bytes((shipped / "lv_wall.json").read_bytes())
     (weights / "lv_wall.onnx").write_bytes((shipped / "lv_wall.onnx").read_bytes() + b"x")
     monkeypatch.setattr(resources, "files", lambda _: tmp_path)
-    learned._load_networks.cache_clear()
+    learned.load_networks.cache_clear()
     with pytest.raises(MyoscopeError, match="not the released model"):
         segment_wall(*_heart()[:2])
-    learned._load_networks.cache_clear()
+    learned.load_networks.cache_clear()
 
 
 def test_shipped_graph_and_shipped_weights_are_the_same_network() -> None:

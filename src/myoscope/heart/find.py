@@ -70,6 +70,13 @@ def find_left_ventricle(
     learned_first = prefer == NETWORK or (prefer == "auto" and in_training_domain)
     found: dict[str, LeftVentricle] = {}
     reasons: dict[str, str] = {}
+    # Everything is imported before there are two threads: imports of one package at once can meet it half made.
+    import scipy.fft
+    import scipy.ndimage
+
+    from myoscope.heart.learned import load_networks
+
+    load_networks(threads)
     # Side by side: the network's arithmetic leaves the interpreter free for the other finder.
     with ThreadPoolExecutor(max_workers=1) as beside:
         learned = beside.submit(find_by_network, summed, threads=threads)

@@ -101,7 +101,7 @@ def segment_wall(
     MyoscopeError
         If the installed weights are not the ones this version was released with.
     """
-    coarse, fine, level = _load_networks(threads)
+    coarse, fine, level = load_networks(threads)
     return segment_wall_with(array, affine_lps, coarse=coarse, fine=fine, level=level)
 
 
@@ -321,7 +321,14 @@ def _as_batch(cube: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=2)
-def _load_networks(threads: int) -> tuple[Network, Network, ReaderLevel]:
+def load_networks(threads: int) -> tuple[Network, Network, ReaderLevel]:
+    """The coarse and the fine network and the reader's level, read once per process and checked by their hash.
+
+    Raises
+    ------
+    MyoscopeError
+        If the installed weights are not the ones this version was released with.
+    """
     import onnxruntime
 
     folder = resources.files("myoscope.heart") / "weights"
