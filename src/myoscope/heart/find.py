@@ -71,8 +71,6 @@ def find_left_ventricle(
     found: dict[str, LeftVentricle] = {}
     reasons: dict[str, str] = {}
     # Everything is imported before there are two threads: imports of one package at once can meet it half made.
-    import scipy.fft
-    import scipy.ndimage
 
     from myoscope.heart.learned import load_networks
 
