@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ def analyze(
 
     Exit codes: 0 analysed; 2 bad call; 3 nothing to analyse; 4 analysed in part (reasons in result.json).
     """
+    _refuse_missing(paths)
     with _errors_in_one_sentence(debug):
         from myoscope import report
         from myoscope.analyze import Settings
@@ -136,6 +138,7 @@ def info(
     debug: Debug = False,
 ) -> None:
     """Say what is in the files, without analysing them: series, state, geometry, and what was inferred."""
+    _refuse_missing(paths)
     with _errors_in_one_sentence(debug):
         from myoscope import io
 
@@ -184,6 +187,12 @@ def _finish(result: StudyResult, out: Path, quiet: bool) -> None:
         typer.echo(f"Report: {out / 'report.html'}")
     if not result.complete:
         raise typer.Exit(Exit.IN_PART)
+
+
+def _refuse_missing(paths: list[Path]) -> None:
+    for path in paths:
+        if not os.path.lexists(path):
+            _leave(f"{path} does not exist: is the name right?", Exit.BAD_CALL)
 
 
 def _leave(sentence: str, code: Exit) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Literal
 
 import numpy as np
@@ -71,7 +72,8 @@ def find_left_ventricle(
     found: dict[str, LeftVentricle] = {}
     reasons: dict[str, str] = {}
     # Everything is imported before there are two threads: imports of one package at once can meet it half made.
-
+    for module in ("scipy.fft", "scipy.ndimage"):
+        import_module(module)
     from myoscope.heart.learned import load_networks
 
     load_networks(threads)

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,6 +140,12 @@ def write_html(result: StudyResult, path: Path, *, colour_table: str = DEFAULT_C
 
 def render_page(result: StudyResult, *, colour_table: str = DEFAULT_COLOUR_TABLE) -> str:
     """The text of the page."""
+    return str(_template().render(**_content(result, colour_table)))
+
+
+@cache
+def _template() -> Any:
+    """The page's template, compiled once per process."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -148,7 +155,7 @@ def render_page(result: StudyResult, *, colour_table: str = DEFAULT_COLOUR_TABLE
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(**_content(result, colour_table))
+    return environment.get_template("report.html")
 
 
 def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
