@@ -18,9 +18,9 @@ POPULATION_WALL_MM = 10.0
 """Mean wall thickness over the cardiac cycle that is assumed where it cannot be measured."""
 
 _SOFT = 1.22
-"""Edges this much softer than the resolution allows are taken for motion. On noisy still phantoms whose resolution is
-within 10 % of the assumed one the ratio reaches 1.21 (24 of `random_phantom`, three gated ones); on 55 real scans of one
-camera it runs from 1.23 to 1.72, median 1.45. The gap is narrow."""
+"""Edges this much softer than the resolution allows are taken for motion. On noisy still phantoms whose resolution
+is within 10 % of the assumed one the ratio reaches 1.21 (24 of `random_phantom`, three gated ones); on 55 real scans of
+one camera it runs from 1.23 to 1.72, median 1.45. The gap is narrow."""
 
 _STEP_MM = 0.5
 _REACH_MM = 26.0
