@@ -141,7 +141,9 @@ def refuse_existing(target: Path, *, replace: bool, sign: str | None = None, kee
             return
         occupied = any(target.iterdir())
         if occupied and not replace:
-            raise OutputError(f"{target} exists already and is not empty; choose another folder or allow replacing it")
+            raise OutputError(
+                f"{target} exists already and is not empty; choose another folder, or allow replacing it (--overwrite)"
+            )
         place = target.resolve()
         for path, what in ((Path.cwd(), "the working folder"), *((Path(k), "an input") for k in keep if occupied)):
             if path.resolve() == place or place in path.resolve().parents:
