@@ -12,7 +12,7 @@ Published  none on this database. A plain monai 3D U-Net trained for 150 s on a 
 Here       held out by patient in five folds, seed 0, n = 53 scans of 47 patients, 95 % intervals over patients: median
            Dice 0.943 (0.916 to 0.948), 5th percentile 0.855 (0.816 to 0.884), centre error 3.9 mm at the 95th
            percentile (2.8 to 6.3), all located; without the correction by the image peak 0.934, 0.827 and 4.3 mm;
-           voxels that are wall in half of the training scans: median 0.670. About 9 min of one CPU core per fold.
+           voxels that are wall in half of the training scans: median 0.670. 6 to 9 min of one CPU core per fold.
            What is wrong with the worst, and how far to trust the correction: docs/validation/lv_wall.md.
 Differs    A reader's mask here is close to an iso-activity surface: thresholding the image at the best level for each
            scan, within 8 mm of the mask, gives a median Dice of 0.957. The level itself differs between scans (0.26 to
