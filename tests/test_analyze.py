@@ -67,6 +67,27 @@ def test_gated_phantom_gives_the_ejection_fraction_that_was_put_in() -> None:
     assert heart.short_axis.n_frames == 8
 
 
+def test_an_image_turned_upside_down_is_flagged(phantom_volume: Volume) -> None:
+    upside_down = phantom_volume.like(phantom_volume.array[:, :, ::-1], "slices in the wrong order")
+    heart = analysed(upside_down).heart
+    assert heart is not None
+    assert "axis_out_of_range" in [flag.code for flag in heart.flags]
+
+
+def test_a_resolution_that_leaves_no_wall_is_flagged(phantom_volume: Volume) -> None:
+    settings = Settings(finder="model", resolution_fwhm_mm=14.0)
+    heart = analyze_series(Series("test", "RECON TOMO", phantom_volume), settings=settings).heart
+    assert heart is not None
+    assert "wall_thickness_implausible" in [flag.code for flag in heart.flags]
+
+
+def test_a_true_resolution_raises_no_doubt_about_the_wall(phantom_volume: Volume) -> None:
+    settings = Settings(finder="model", resolution_fwhm_mm=9.0)
+    heart = analyze_series(Series("test", "RECON TOMO", phantom_volume), settings=settings).heart
+    assert heart is not None
+    assert not [flag.code for flag in heart.flags if flag.code.startswith("wall_thickness")]
+
+
 def test_an_image_without_a_heart_says_why() -> None:
     volume = Volume(np.zeros((40, 40, 40), np.int16), Grid.axis_aligned((40, 40, 40), spacing_mm=4), "counts")
     result = analysed(volume)

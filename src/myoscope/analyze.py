@@ -30,6 +30,8 @@ from myoscope.core import (
     Volume,
 )
 
+_PLAUSIBLE_WALL_MM = (6.0, 14.5)
+
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the study that is behind us, 0 to 1."""
 
@@ -40,7 +42,7 @@ class Settings:
 
     ``finder``: ``auto`` takes the learned finder for images like its training set and the model-based one
     elsewhere. ``sampling``: how the wall's counts become polar-map values (see ``heart.sample_wall``).
-    ``resolution_fwhm_mm``: the reconstructed resolution, where it is known better than by the camera's kind.
+    ``resolution_fwhm_mm``: the reconstructed resolution, where it is known better than by the voxel size.
     """
 
     finder: Literal["auto", "network", "model"] = "auto"
@@ -79,6 +81,7 @@ def analyze(
         skipped=found.skipped,
         software=f"myoscope {myoscope.__version__}",
         seconds={"read": reading()},
+        left_out=found.left_out,
     )
 
     tell("writing", 0.9)
@@ -140,7 +143,9 @@ def _analyze_heart(
         short_axis=short_axis,
         polar_map=polar_map,
         finder=ventricle.method,
-        quantities=measure(ventricle, surfaces, gated, thickness_measured=not wall_flags),
+        quantities=measure(
+            ventricle, surfaces, gated, thickness_measured=all(f.code != "wall_thickness_assumed" for f in wall_flags)
+        ),
         flags=(*ventricle.flags, *wall_flags, *_image_flags(summed)),
         agreement=agreement,
     )
@@ -155,12 +160,13 @@ def fit_wall(
     wall's edges are softer than that, the heart moved, and its mean thickness is the population's.
     """
     if stated_fwhm_mm is not None:
-        return heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=stated_fwhm_mm), ()
+        stated = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=stated_fwhm_mm)
+        return stated, _implausible_thickness(stated)
     usual_fwhm_mm = heart.default_resolution_mm(image)
     surfaces = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=usual_fwhm_mm)
     moving_fwhm_mm = heart.resolution_with_motion_mm(image, surfaces, resolution_fwhm_mm=usual_fwhm_mm)
     if moving_fwhm_mm is None:
-        return surfaces, ()
+        return surfaces, _implausible_thickness(surfaces)
     flag = Flag(
         "wall_thickness_assumed",
         "The wall's edges are softer than the camera's resolution explains (breathing, beating): its mean thickness "
@@ -170,6 +176,17 @@ def fit_wall(
     )
     blurred = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=moving_fwhm_mm)
     return heart.with_median_thickness(blurred, heart.POPULATION_WALL_MM), (flag,)
+
+
+def _implausible_thickness(surfaces: Surfaces) -> tuple[Flag, ...]:
+    thickness_mm = float(np.median(surfaces.thickness_mm))
+    if _PLAUSIBLE_WALL_MM[0] <= thickness_mm <= _PLAUSIBLE_WALL_MM[1]:
+        return ()
+    message = (
+        f"The fitted wall is {thickness_mm:.1f} mm thick, outside {_PLAUSIBLE_WALL_MM[0]:.0f} to "
+        f"{_PLAUSIBLE_WALL_MM[1]:.0f} mm: the resolution is probably not what was assumed; do not trust the volumes."
+    )
+    return (Flag("wall_thickness_implausible", message, "warning", {"thickness_mm": round(thickness_mm, 1)}),)
 
 
 def measure(

@@ -179,6 +179,9 @@ def _finish(result: StudyResult, out: Path, quiet: bool) -> None:
             if not shown:
                 shown = [f"cavity {numbers['cavity volume, ungated']}"]
             typer.echo(f"{one.series.name}: left ventricle found ({one.heart.finder}), {', '.join(shown)}")
+        for flag in (*one.flags, *(one.heart.flags if one.heart else ())):
+            if flag.severity != "info":
+                typer.echo(f"{one.series.name}: {flag.severity}: {flag.message}", err=True)
         for reason in one.not_done:
             typer.echo(reason, err=True)
     for sentence in result.skipped:

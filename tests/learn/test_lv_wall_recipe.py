@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from myoscope.core import InvalidValue
-from myoscope.heart.learned import NO_CORRECTION, ReaderLevel, wall_from_probability
+from myoscope.heart.learned import NO_CORRECTION, ReaderLevel, peak_over_wall, wall_from_probability
 from myoscope.systems.lv_wall import (
     LabelledScan,
     ScanScore,
@@ -53,7 +54,7 @@ def _drawn(peak: float, reader_radius_voxel: float) -> tuple[LabelledScan, NDArr
     """A ball of activity 1 with one hot voxel elsewhere, outlined by a reader at one radius and by us at 8 voxels."""
     radius = np.linalg.norm(np.indices((32, 32, 32)) - 15.5, axis=0)
     activity = np.where(radius < 8, 1.0, 0.1).astype(np.float32)
-    activity[0, 0, 0] = peak
+    activity[:2, :2, :2] = peak
     probability = (1 / (1 + np.exp(2 * (radius - 8)))).astype(np.float32)
     return LabelledScan("s", "p", False, activity, np.diag([4.0, 4, 4, 1]), radius < reader_radius_voxel), probability
 
@@ -76,6 +77,15 @@ def test_the_correction_for_the_reader_stays_within_what_was_seen() -> None:
     assert level.log_ratio(1e9) == -0.3
     assert level.log_ratio(1e-9) == 0.3
     assert level.log_ratio(float(np.e)) == 0.0
+
+
+def test_a_single_defective_voxel_does_not_set_the_reader_s_display() -> None:
+    rng = np.random.default_rng(3)
+    activity = ndimage.gaussian_filter(rng.random((24, 24, 24)), 2).astype(np.float32)
+    wall = activity > np.percentile(activity, 95)
+    sound = peak_over_wall(activity, wall)
+    activity[2, 3, 4] = 1000 * activity.max()
+    assert peak_over_wall(activity, wall) < 2.1 * sound
 
 
 @pytest.mark.parametrize("q", [0.0, 0.05, 0.5, 0.77, 1.0])

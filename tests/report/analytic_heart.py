@@ -236,4 +236,5 @@ def series_of(
 
 
 def study_of(*results: SeriesResult, flags: tuple[Flag, ...] = (), skipped: tuple[str, ...] = ()) -> StudyResult:
-    return StudyResult(results, flags, skipped, "myoscope 0.1.0", {"read": 0.2})
+    nameless = tuple(f"The file {sentence.split(' ', 1)[1]}" for sentence in skipped)
+    return StudyResult(results, flags, skipped, "myoscope 0.1.0", {"read": 0.2}, nameless)

@@ -73,7 +73,7 @@ def test_projections_and_failures_follow_the_schema(projections: SeriesResult, t
     assert series["image"]["form"] == "projections"
     assert series["not_done"] == ["projections_1: not reconstructed in this version."]
     assert series["acquisition"] == {"collimator_type": "PARA", "scan_arc_deg": 180.0}
-    assert content["not_done"] == ["A file is empty (0 bytes)."]
+    assert content["not_done"] == ["The file is empty (0 bytes)."]
     assert content["complete"] is False
 
 

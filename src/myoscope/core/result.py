@@ -75,7 +75,8 @@ class SeriesResult:
 class StudyResult:
     """Everything an analysis found about one study, and what it could not do and why.
 
-    ``skipped`` has one sentence for each input file that was left out.
+    ``skipped`` has one sentence for each input file that was left out, naming it, for the terminal; ``left_out`` the
+    same without names, for what is written.
     """
 
     series: tuple[SeriesResult, ...]
@@ -83,6 +84,7 @@ class StudyResult:
     skipped: tuple[str, ...] = ()
     software: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from myoscope.core import Flag, HeartNotFound, Volume
+from myoscope.core import Flag, HeartNotFound, MyoscopeError, Volume
 from myoscope.heart.axis import frame_from_wall
-from myoscope.heart.find_model import find_by_model
+from myoscope.heart.find_model import find_by_model, place_flags
 from myoscope.heart.left_ventricle import LeftVentricle
 
 MODEL, NETWORK = "model", "network"
@@ -25,7 +25,7 @@ MODEL, NETWORK = "model", "network"
 _CENTRE_MM, _AXIS_DEG, _OVERLAP = 8.0, 12.0, 0.70
 
 # What the model-based finder notices about the image holds whoever leads.
-_ABOUT_THE_IMAGE = ("hot_neighbour", "heart_truncated", "low_contrast", "axis_out_of_range")
+_ABOUT_THE_IMAGE = ("hot_neighbour", "low_contrast")
 
 
 def find_by_network(volume: Volume, *, threads: int = 1) -> LeftVentricle:
@@ -46,7 +46,8 @@ def find_by_network(volume: Volume, *, threads: int = 1) -> LeftVentricle:
         raise HeartNotFound(found.reason)
     wall = Volume(found.mask, summed.grid, "mask", (*summed.made_by, "outlined by the learned finder"))
     confidence = float(np.clip(2 * found.confidence - 1, 0, 1))
-    return LeftVentricle(frame_from_wall(summed, wall), wall, NETWORK, confidence)
+    frame = frame_from_wall(summed, wall)
+    return LeftVentricle(frame, wall, NETWORK, confidence, place_flags(summed, frame.long_axis, found.mask))
 
 
 def find_left_ventricle(
@@ -82,11 +83,11 @@ def find_left_ventricle(
         learned = beside.submit(find_by_network, summed, threads=threads)
         try:
             found[MODEL] = find_by_model(summed)
-        except HeartNotFound as error:
+        except MyoscopeError as error:
             reasons[MODEL] = str(error)
         try:
             found[NETWORK] = learned.result()
-        except HeartNotFound as error:
+        except MyoscopeError as error:
             reasons[NETWORK] = str(error)
     if not found:
         same = reasons[MODEL] == reasons[NETWORK]
@@ -127,7 +128,8 @@ def _disagreement(agreement: Mapping[str, float]) -> tuple[Flag, ...]:
     if not apart:
         return ()
     message = f"The two finders disagree about {' and '.join(apart)}: look at the contours before using the numbers."
-    return (Flag("finders_disagree", message, "warning", agreement),)
+    apart_altogether = agreement["overlap"] < 0.3 or agreement["centre_mm"] > 30
+    return (Flag("finders_disagree", message, "error" if apart_altogether else "warning", agreement),)
 
 
 def _flagged(ventricle: LeftVentricle, flags: tuple[Flag, ...]) -> LeftVentricle:

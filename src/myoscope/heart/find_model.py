@@ -252,7 +252,7 @@ def find_by_model(volume: Volume, *, search_centre_mm: ArrayLike | None = None) 
         wall=Volume(mask, volume.grid, "mask", (*volume.made_by, "wall outlined by model")),
         method="model",
         confidence=_confidence(candidate, fit),
-        flags=_flags(image, fit, mask),
+        flags=(*place_flags(image, fit.shell.axis, mask), *_count_flags(image, fit, mask)),
     )
 
 
@@ -353,17 +353,17 @@ def _confidence(candidate: _Candidate, fit: ShellFit) -> float:
 
 
 # Left of anterior and below transverse: the shared masks span 20 to 61 and -3 to 40 degrees; wider by a third.
-_LEFT_RANGE_DEG, _BELOW_RANGE_DEG = (0.0, 75.0), (-18.0, 55.0)
+_LEFT_RANGE_DEG, _BELOW_RANGE_DEG = (0.0, 75.0), (-8.0, 55.0)
 # Outlined walls of the shared masks measure 131 to 353 mL.
 _WALL_RANGE_ML = (80.0, 500.0)
 _HOT_NEIGHBOUR = 1.3
 _LOW_CONTRAST = 0.45
 
 
-def _flags(image: Volume, fit: ShellFit, mask: NDArray[np.bool_]) -> tuple[Flag, ...]:
+def place_flags(image: Volume, long_axis: FloatArray, mask: NDArray[np.bool_]) -> tuple[Flag, ...]:
+    """What is unusual about where a ventricle lies and how much of it is seen, whichever finder outlined it."""
     flags = []
-    shell = fit.shell
-    left, below = angles_from_axis(shell.axis)
+    left, below = angles_from_axis(long_axis)
     if not (_LEFT_RANGE_DEG[0] <= left <= _LEFT_RANGE_DEG[1] and _BELOW_RANGE_DEG[0] <= below <= _BELOW_RANGE_DEG[1]):
         flags.append(
             Flag(
@@ -383,6 +383,22 @@ def _flags(image: Volume, fit: ShellFit, mask: NDArray[np.bool_]) -> tuple[Flag,
                 evidence={"wall_mL": round(wall_mL, 1)},
             )
         )
+    edge = _share_at_edge(image, mask)
+    if edge > 0.01:
+        flags.append(
+            Flag(
+                "heart_truncated",
+                f"{edge:.0%} of the outlined wall lies at the edge of the field of view: the heart may be cut off.",
+                evidence={"share_at_edge": round(edge, 3)},
+            )
+        )
+    return tuple(flags)
+
+
+def _count_flags(image: Volume, fit: ShellFit, mask: NDArray[np.bool_]) -> tuple[Flag, ...]:
+    """What the counts in and about the fitted shell say."""
+    flags = []
+    shell = fit.shell
     near, points = points_near(image.grid, shell.centre_mm, shell.long_mm + 45)
     distance = shell.coordinates(points).distance_mm
     counts = image.array.reshape(-1)[near]
@@ -400,15 +416,6 @@ def _flags(image: Volume, fit: ShellFit, mask: NDArray[np.bool_]) -> tuple[Flag,
                     evidence={"neighbour_to_wall_maximum": round(ratio, 2)},
                 )
             )
-    edge = _share_at_edge(image, mask)
-    if edge > 0.01:
-        flags.append(
-            Flag(
-                "heart_truncated",
-                f"{edge:.0%} of the outlined wall lies at the edge of the field of view: the heart may be cut off.",
-                evidence={"share_at_edge": round(edge, 3)},
-            )
-        )
     if fit.contrast < _LOW_CONTRAST:
         flags.append(
             Flag(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,12 +52,14 @@ _PLACEHOLDERS = frozenset(
 class ReadResult:
     """What was found: one patient's study, a sentence for each file that was left out, and flags.
 
-    Files are named by their base name in ``skipped``.
+    Files are named by their base name in ``skipped``, which is for the person at the terminal; ``left_out`` says the
+    same of each without any name, for results and reports.
     """
 
     study: Study
     skipped: tuple[str, ...] = ()
     flags: tuple[Flag, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], None] | None = None) -> ReadResult:
@@ -100,7 +103,7 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
                 {"n_folders": n_results},
             )
         )
-    return ReadResult(_study(found), tuple(skipped), tuple(flags))
+    return ReadResult(_study(found), tuple(skipped), tuple(flags), _without_names(skipped, files))
 
 
 def read_volume(path: Path | str) -> Volume:
@@ -514,6 +517,19 @@ def _hash(identifier: str) -> str:
 def _sentence(error: MyoscopeError) -> str:
     text = " ".join(str(error).split())
     return text if text.endswith(".") else f"{text}."
+
+
+def _without_names(sentences: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
+    """The same sentences without the name of any file: names may identify the patient."""
+    names = sorted({path.name for path in files}, key=len, reverse=True)
+    parts = {part for path in files for part in (path.stem, path.parent.name) if len(part) > 3}
+    nameless = []
+    for sentence in sentences:
+        for name in names:
+            sentence = sentence.replace(name, "The file")
+        named = any(part in sentence for part in parts) or re.search(r"[\\/]\w", sentence)
+        nameless.append("The file was left out; the program said why when it ran." if named else sentence)
+    return tuple(nameless)
 
 
 def _nothing(files: Sequence[Path], skipped: Sequence[str], n_results: int) -> str:

@@ -5,7 +5,7 @@ Every sentence here may hold text that came from a file; the page escapes it.
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -170,26 +170,12 @@ def plain_value(value: Any) -> str:
     return str(value)
 
 
-_ENDINGS = r"\.(?:dcm|ima|img|nii(?:\.gz)?|gz|hdr|h33|hs|i33|v|hv|zip|txt|json|xml)"
-_VERBS = (
-    "is|are|was|holds?|has|have|does|do|may|can|cannot|could|would|says?|states?|stores?|sorts?|scales?|rescales?|"
-    "points?|orders?|lists?|lacks?|declares?|ends?|names?|needs?|gives?|contains?|describes?"
-)
-_NAME = re.compile(rf"^.*?{_ENDINGS}(?=[ :])|^.*?(?=: | (?:{_VERBS})\b)", re.IGNORECASE)
-_ANOTHER_NAME = re.compile(rf"\S{_ENDINGS}\b|[\\/]\w", re.IGNORECASE)
-
-
-def without_file_name(sentence: str) -> str:
-    """A sentence about a file, with the file's name taken out: names may identify the patient.
-
-    The sentence begins with the name. Where the rest might still hold one, only the fact remains that a file
-    was left out.
-    """
-    found = _NAME.match(sentence)
-    rest = sentence[found.end() :] if found else ""
-    if not rest or _ANOTHER_NAME.search(rest):
-        return "A file was left out; the program said why when it ran."
-    return f"A file{rest}"
+def left_out(result: StudyResult) -> list[str]:
+    """What was left out, without names: one sentence for files of the same fate."""
+    unsaid = "The file was left out; the program said why when it ran."
+    sentences = result.left_out if len(result.left_out) == len(result.skipped) else (unsaid,) * len(result.skipped)
+    counted = Counter(sentences)
+    return [sentence if n == 1 else f"{n} files alike: {sentence}" for sentence, n in counted.items()]
 
 
 def _each_once(flags: Iterable[Flag]) -> list[Flag]:

@@ -23,8 +23,8 @@ from myoscope.report.facts import (
     format_interval,
     format_quantity,
     inferences,
+    left_out,
     named_value,
-    without_file_name,
 )
 from myoscope.report.indexed_png import LEVELS, data_url, encode_png, to_levels, windowed_palette
 from myoscope.report.pairing import Comparison, comparisons, state_label
@@ -177,7 +177,8 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
         "loud_flags": [line for line in flags if line.flag.severity != "info"],
         "inferred": inferred,
         "not_done": not_done,
-        "skipped": [without_file_name(s) for s in result.skipped],
+        "skipped": left_out(result),
+        "n_skipped": len(result.skipped),
         "columns": [Column(state_label(m), m.series.name) for m in with_heart],
         "quantities": _quantity_rows(with_heart),
         "reasons": _reasons(with_heart),

@@ -25,7 +25,7 @@ from myoscope.core import (
     Stated,
     StudyResult,
 )
-from myoscope.report.facts import FACTS, flags_of, inferences, stated_fact, without_file_name
+from myoscope.report.facts import FACTS, flags_of, inferences, left_out, stated_fact
 from myoscope.report.place_file import place_file
 from myoscope.report.wall_values import SCALE_PERCENTILE, segment_values, vessel_values
 
@@ -47,7 +47,7 @@ def result_to_dict(result: StudyResult) -> dict[str, Any]:
         "complete": result.complete,
         "series": [_series(s) for s in result.series],
         "flags": [_flag(f) for f in result.flags],
-        "not_done": [without_file_name(s) for s in result.skipped],
+        "not_done": left_out(result),
         "predictions": [],
         "seconds": _seconds(result.seconds),
         "intended_use": "Research only; not a medical device.",
