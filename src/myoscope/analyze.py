@@ -30,6 +30,7 @@ from myoscope.core import (
     Volume,
 )
 
+# Walls over the cardiac cycle; thinner or thicker ones are more often a wrong resolution than a disease.
 _PLAUSIBLE_WALL_MM = (6.0, 14.5)
 
 Progress = Callable[[str, float], None]

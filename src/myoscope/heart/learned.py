@@ -287,7 +287,6 @@ def peak_over_wall(activity: NDArray[Any], wall: NDArray[np.bool_]) -> float:
     beside[1, 1, 1] = False
     hottest_neighbour = ndimage.maximum_filter(values, footprint=beside, mode="nearest")
     peak = float(np.minimum(values, 2 * hottest_neighbour).max())
-    # The neighbours of a defective voxel see it too; they stay below their own value.
     return peak / max(float(np.percentile(values[wall], 90)), 1e-12)
 
 
