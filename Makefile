@@ -66,5 +66,5 @@ $(VENV)/.runtime: $(VENV)/bin/python $(SETUP)
 	@touch $@
 
 $(VENV)/.develop: $(VENV)/bin/python $(SETUP)
-	$(PIP) install --quiet --editable '.[train,test,lint,docs]'
+	$(PIP) install --quiet --editable '.[train,validate,test,lint,docs]'
 	@touch $@ $(VENV)/.runtime
