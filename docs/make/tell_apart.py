@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def texture_features(pixels: Array) -> Array:
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE)))
     total = power.sum((1, 2))
     bands = np.linspace(0, 0.5, 8)
-    for low, high in zip(bands[:-1], bands[1:], strict=True):
+    for low, high in pairwise(bands):
         parts.append(np.log(power[:, (frequency >= low) & (frequency < high)].sum(1) / total + 1e-9))
     parts += _co_occurrence(pixels)
     centred = pixels - pixels.mean((1, 2), keepdims=True)
@@ -208,15 +209,17 @@ def _network(x: Array, y: NDArray[Any], test: Array, seed: int) -> NDArray[np.fl
         for epoch in range(epochs):
             for group in optimiser.param_groups:
                 group["lr"] = 3e-3 * 0.5 * (1 + np.cos(np.pi * epoch / epochs))
-            for batch in torch.randperm(len(inputs)).split(32):
+            order = torch.randperm(len(inputs))
+            for start in range(0, len(order), 32):
+                batch = order[start : start + 32]
                 if len(batch) < 2:
                     continue
                 logit = model(inputs[batch])[:, 0]
                 loss = nn.functional.binary_cross_entropy_with_logits(logit, labels[batch], weight[batch])
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
         model.eval()
         with torch.no_grad():
             scores.append(model(torch.as_tensor(test)[:, None])[:, 0].numpy())
-    return np.mean(scores, axis=0).astype(np.float64)
+    return np.asarray(np.mean(scores, axis=0), np.float64)
