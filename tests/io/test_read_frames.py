@@ -175,12 +175,20 @@ def test_planar_images_are_refused_by_name(tmp_path: Path, kind: str, word: str)
         read_volume(make.write(ds, tmp_path / "a.dcm"))
 
 
-def test_transmission_images_are_read_but_not_as_part_of_a_study(tmp_path: Path) -> None:
+def test_a_transmission_image_without_a_unit_is_a_mu_map_that_cannot_be_used(tmp_path: Path) -> None:
     ds = make.recon(image_type=("ORIGINAL", "PRIMARY", "RECON TOMO", "TRANSMISSION"))
     path = make.write(ds, tmp_path / "a.dcm")
     assert read_volume(path).array.shape == (7, 8, 5)
-    with pytest.raises(NothingToAnalyse, match="transmission"):
-        read_paths([path])
+    (series,) = read_paths([path]).study.series
+    assert (series.kind, series.name) == ("MU MAP", "mu-map-stress")
+    assert series.image.unit == "unknown"
+    assert "mu_map_unit_not_stated" in {flag.code for flag in series.flags}
+
+
+def test_transmission_projections_are_left_out_by_name(tmp_path: Path) -> None:
+    ds = make.tomo(image_type=("ORIGINAL", "PRIMARY", "TOMO", "TRANSMISSION"))
+    with pytest.raises(NothingToAnalyse, match="transmission projections"):
+        read_paths([make.write(ds, tmp_path / "a.dcm")])
 
 
 def test_gating_information_is_read(tmp_path: Path) -> None:

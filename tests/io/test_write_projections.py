@@ -10,7 +10,7 @@ from projection_sets import apart_deg, projections
 
 from myoscope.core import Gating, InvalidValue, Projections, Series, Stated, Volume
 from myoscope.core.geometry import Grid
-from myoscope.io import NmDescription, read_projections, write_nm, write_nm_projections
+from myoscope.io import NmDescription, read_paths, read_projections, write_nm, write_nm_projections
 
 GATING = Gating(8, rr_ms=800.0, rr_low_ms=700, rr_high_ms=900, accepted_beats=1000, rejected_beats=20)
 ACQUISITION = Path(__file__).parents[3] / "shared/data/spect-projections/stress-tomo-30views.dcm"
@@ -177,3 +177,25 @@ def test_a_real_acquisition_written_anew_has_the_same_views(tmp_path: Path) -> N
     write_nm_projections(series, tmp_path / "p.dcm")
     assert_same(read_projections(tmp_path / "p.dcm"), original)
     assert original.counts.sum() == 3_949_221
+
+
+def test_views_without_an_orbit_keep_their_own_order(tmp_path: Path) -> None:
+    angles = np.array([200.0, 170.0, 185.0, 170.0, 140.5])
+    base = projections(n_windows=1, gating=None, start_deg=0.0, step_deg=3.0)
+    own = Projections(
+        base.counts[:, :, :5],
+        angles,
+        np.array([150.0, 151, 152, 153, 154]),
+        base.pixel_mm,
+        base.windows,
+        np.full(5, 300.0),
+        collimator="MPH",
+    )
+    about = NmDescription(geometry="multi-pinhole-czt", uid_seed="x")
+    write_nm_projections(own, tmp_path / "p.dcm", description=about)
+    (series,) = read_paths([tmp_path]).study.series
+    assert series.acquisition["geometry"] == "multi-pinhole-czt"
+    assert isinstance(series.image, Projections)
+    np.testing.assert_array_equal(series.image.counts, own.counts)
+    np.testing.assert_array_equal(series.image.angle_deg, angles)
+    np.testing.assert_array_equal(series.image.radius_mm, own.radius_mm)

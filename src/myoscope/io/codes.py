@@ -186,3 +186,6 @@ UNIT: Final[Mapping[str, str]] = {
     "{propcounts}": "counts (rescaled)",
     "{Propcounts}": "counts (rescaled)",
 }
+
+# The views of a camera without an orbit: JSON in a private element of ours.
+PRIVATE_CREATOR, PRIVATE_GROUP, PRIVATE_VIEWS = "MYOSCOPE", 0x0055, 0x01

@@ -7,14 +7,17 @@ DICOM PS3.3 C.8.4 (NM modules).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core import Flag, Gating, InvalidValue, Projections, UnreadableFile, UnsupportedFile, Volume
-from myoscope.io.codes import UNIT
+from myoscope.core.geometry import FloatArray
+from myoscope.io.codes import PRIVATE_CREATOR, PRIVATE_GROUP, PRIVATE_VIEWS, UNIT
 from myoscope.io.dicom_frames import (
     DETECTOR,
     GATE,
@@ -27,7 +30,7 @@ from myoscope.io.dicom_frames import (
     order_frames,
     read_vectors,
 )
-from myoscope.io.dicom_header import Header
+from myoscope.io.dicom_header import Header, contain
 from myoscope.io.dicom_pixels import frame_shape, stored_pixels, surplus_bytes
 from myoscope.io.dicom_views import energy_windows, read_views
 from myoscope.io.geometry_dicom import pixel_spacing_mm, stated_view, volume_grid
@@ -91,18 +94,9 @@ def refuse_other_objects(header: Header) -> None:
         raise UnsupportedFile(f"{name} is a {sorted(dose_report)[0].lower()}, not a tomographic image.")
 
 
-def refuse_transmission(header: Header) -> None:
-    """Check that this is an emission image: attenuation maps are no perfusion images.
-
-    Raises
-    ------
-    UnsupportedFile
-        If value 4 of ImageType says transmission.
-    """
-    if "TRANSMISSION" in _image_type(header):
-        raise UnsupportedFile(
-            f"{header.file_name} is a transmission image (attenuation), which this version does not use."
-        )
+def is_transmission(header: Header) -> bool:
+    """Whether an NM image shows attenuation (value 4 of ImageType) and no tracer."""
+    return "TRANSMISSION" in _image_type(header)
 
 
 def read_nm(header: Header) -> list[NMImage]:
@@ -375,7 +369,41 @@ def _projections(header: Header, kind: str, values: NDArray[Any], vectors: Vecto
         made_by=("read from NM DICOM", *(("rows turned to run to the feet",) if views.rows_run_up else ())),
     )
     acquisition = {**describe_acquisition(header), **views.acquisition}
+    private = _private_views(header, len(views.order))
+    if private is not None:
+        # Sorting by angle was right for an orbit; this camera's views have an order of their own.
+        projections = _in_own_order(projections, views.order, private[1])
+        acquisition["geometry"] = private[0]
+        acquisition["acquired_order"] = list(range(len(views.order)))
     return NMImage(kind, projections, tuple(flags), acquisition)
+
+
+def _private_views(header: Header, n_views: int) -> tuple[str, FloatArray] | None:
+    """Camera and angles from our own private element, where its content fits the views; else None."""
+
+    def read() -> tuple[str, FloatArray] | None:
+        block = header.dataset.private_block(PRIVATE_GROUP, PRIVATE_CREATOR)
+        content = json.loads(str(block[PRIVATE_VIEWS].value))
+        angle_deg = np.asarray(content["angle_deg"], np.float64)
+        geometry = content["geometry"]
+        whole = angle_deg.shape == (n_views,) and bool(np.isfinite(angle_deg).all())
+        return (geometry, angle_deg) if whole and _word(geometry, 64) else None
+
+    try:
+        return contain(read, header.file_name)
+    except UnreadableFile:
+        return None
+
+
+def _in_own_order(projections: Projections, order: Sequence[int], angle_deg: FloatArray) -> Projections:
+    back = np.argsort(order)
+    return replace(
+        projections,
+        counts=projections.counts[:, :, back],
+        angle_deg=angle_deg,
+        radius_mm=projections.radius_mm[back],
+        view_duration_s=projections.view_duration_s[back],
+    )
 
 
 def _one_rr_interval(values: NDArray[Any], vectors: Vectors, flags: list[Flag]) -> tuple[NDArray[Any], Vectors]:
@@ -469,7 +497,7 @@ def _seconds(header: Header) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _word(text: str) -> str | None:
+def _word(text: str, longest: int = 16) -> str | None:
     """A short technical label such as LEHR, or None: nothing that could be a name or a number of a person."""
     text = text.strip().upper()
-    return text if 0 < len(text) <= 16 and all(c.isalnum() or c in "-_ /" for c in text) else None
+    return text if 0 < len(text) <= longest and all(c.isalnum() or c in "-_ /" for c in text) else None

@@ -15,6 +15,7 @@ identifiers the same input gives the same bytes.
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ from myoscope.core import (
 )
 from myoscope.core.geometry import FloatArray
 from myoscope.io.atomic import atomic_write
+from myoscope.io.codes import PRIVATE_CREATOR, PRIVATE_GROUP, PRIVATE_VIEWS
 
 TransferSyntax = Literal["explicit", "implicit", "rle", "jpeg-ls", "jpeg-2000"]
 _TRANSFER_SYNTAXES = {
@@ -115,10 +117,11 @@ _SHORT_AXIS: Code = ("103340004", "SCT", "Short Axis")
 
 _ENERGY, _DETECTOR, _ROTATION = Tag(0x0054, 0x0010), Tag(0x0054, 0x0020), Tag(0x0054, 0x0050)
 _RR_INTERVAL, _TIME_SLOT = Tag(0x0054, 0x0060), Tag(0x0054, 0x0070)
+_STUDY_COMMENTS = Tag(0x0032, 0x4000)
 _SLICE, _ANGULAR_VIEW = Tag(0x0054, 0x0080), Tag(0x0054, 0x0090)
 
 NEUTRAL_PATIENT = "ANONYMOUS"
-_IMPLEMENTATION_UID = generate_uid(entropy_srcs=["Myoscope", "implementation class"])
+IMPLEMENTATION_UID = generate_uid(entropy_srcs=["Myoscope", "implementation class"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,10 @@ class NmDescription:
     ``uid_seed`` makes the identifiers repeatable: one seed is one study (without one every image is a study of
     its own), ``series_label`` tells its series apart, ``place_label`` those that share a frame of reference (by
     default each series has its own). Facts of a ``Series`` fill what is None here.
+
+    ``comments`` (one sentence) goes into the comments on patient, study and image: that an object is synthetic stands
+    there. ``geometry`` describes a camera that DICOM has no attributes for (pinholes, swivelling columns); it is kept
+    in a private element and comes back as ``acquisition["geometry"]`` of the series.
     """
 
     patient_name: str = f"{NEUTRAL_PATIENT}^"
@@ -152,6 +159,8 @@ class NmDescription:
     series_number: int = 1
     study_date: str = ""
     uid_seed: str | None = None
+    comments: str = ""
+    geometry: str | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (("state", _STATES), ("position", _POSITIONS), ("gantry", _GANTRY)):
@@ -164,6 +173,8 @@ class NmDescription:
             raise InvalidValue(f"a DICOM date is eight digits YYYYMMDD, got {self.study_date!r}")
         if self.dose_MBq is not None and not 0 < self.dose_MBq < 1e5:
             raise InvalidValue(f"an injected activity of {self.dose_MBq:g} MBq is not one a patient was given")
+        if len(self.comments) > 1024 or "\\" in self.comments or any(ord(c) < 32 for c in self.comments):
+            raise InvalidValue("DICOM comments are one line of up to 1024 characters without a backslash")
         object.__setattr__(self, "energy_windows", tuple(self.energy_windows))
 
 
@@ -296,6 +307,8 @@ def write_nm_projections(
     ds.DetectorInformationSequence = Items([_projection_detector(images, about, rows, columns)])
     ds.NumberOfDetectors = 1
     _add_energy_windows(ds, images.windows)
+    if about.geometry is not None:
+        _add_private_views(ds, images, about.geometry)
     _add_pixels(ds, frames, slope, "counts", max_error)
     return _write(ds, Path(path), transfer_syntax, slope, max_error)
 
@@ -349,25 +362,26 @@ def _identity(about: NmDescription, kind: str, unit: str, *, gated: bool) -> Dat
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.ImageType = ["DERIVED", "PRIMARY", kind, "TRANSMISSION" if unit == "1/cm" else "EMISSION"]
     ds.SOPClassUID = NuclearMedicineImageStorage
-    ds.StudyInstanceUID = _uid(about, "study")
-    ds.SeriesInstanceUID = _uid(about, "series", label)
-    ds.SOPInstanceUID = _uid(about, "image", label, kind)
-    ds.FrameOfReferenceUID = _uid(about, "place", about.place_label or label)
+    ds.StudyInstanceUID = dicom_uid(about, "study")
+    ds.SeriesInstanceUID = dicom_uid(about, "series", label)
+    ds.SOPInstanceUID = dicom_uid(about, "image", label, kind)
+    ds.FrameOfReferenceUID = dicom_uid(about, "place", about.place_label or label)
     ds.PositionReferenceIndicator = ""
     ds.StudyDate, ds.StudyTime = about.study_date, ""
     ds.ContentDate, ds.ContentTime = about.study_date, ""
     ds.AcquisitionDate, ds.AcquisitionTime = about.study_date, ""
     ds.AccessionNumber, ds.StudyID, ds.ReferringPhysicianName = "", "", ""
     ds.Modality = "NM"
-    ds.Manufacturer = _text(about.manufacturer)
-    ds.ManufacturerModelName = _text(about.camera or "")
+    ds.Manufacturer = dicom_text(about.manufacturer)
+    ds.ManufacturerModelName = dicom_text(about.camera or "")
     ds.SoftwareVersions = "Myoscope"
-    ds.StudyDescription = _text(about.study_description)
-    ds.SeriesDescription = _text(about.series_description or _series_description(about, gated=gated))
+    ds.StudyDescription = dicom_text(about.study_description)
+    ds.SeriesDescription = dicom_text(about.series_description or _series_description(about, gated=gated))
     ds.SeriesNumber, ds.InstanceNumber = about.series_number, 1
-    ds.PatientName, ds.PatientID = _text(about.patient_name), _text(about.patient_id)
+    ds.PatientName, ds.PatientID = dicom_text(about.patient_name), dicom_text(about.patient_id)
     ds.PatientBirthDate = ""
     ds.PatientSex = about.sex or ""
+    add_comments(ds, about)
     if about.patient_name.rstrip("^") == about.patient_id == NEUTRAL_PATIENT:
         ds.PatientIdentityRemoved = "YES"
         ds.DeidentificationMethod = "Written by Myoscope without identifiers"
@@ -381,9 +395,16 @@ def _identity(about: NmDescription, kind: str, unit: str, *, gated: bool) -> Dat
     return ds
 
 
-def _uid(about: NmDescription, *what: str) -> str:
+def dicom_uid(about: NmDescription, *what: str) -> str:
     seed = about.uid_seed if about.uid_seed is not None else secrets.token_hex(16)
     return str(generate_uid(entropy_srcs=["Myoscope", seed, *what]))
+
+
+def add_comments(ds: Dataset, about: NmDescription) -> None:
+    """The description's comments where programs show them: with the patient, the study and the image."""
+    if about.comments:
+        ds.PatientComments = ds.ImageComments = about.comments
+        ds.add_new(_STUDY_COMMENTS, "LT", about.comments)
 
 
 def _series_description(about: NmDescription, *, gated: bool) -> str:
@@ -392,7 +413,7 @@ def _series_description(about: NmDescription, *, gated: bool) -> str:
     return " ".join(word for word in words if word)
 
 
-def _text(text: str) -> str:
+def dicom_text(text: str) -> str:
     if "\\" in text or any(ord(c) < 32 for c in text) or len(text) > 64:
         raise InvalidValue(f"DICOM text has up to 64 characters and no backslash or line break, got {text[:80]!r}")
     return text
@@ -431,7 +452,7 @@ def _add_isotope(ds: Dataset, about: NmDescription) -> None:
     item = Dataset()
     item.RadionuclideCodeSequence = Items()
     if about.tracer is not None:
-        item.Radiopharmaceutical = _text(about.tracer)
+        item.Radiopharmaceutical = dicom_text(about.tracer)
         for words, nuclide, tracer in _TRACERS:
             if any(word in about.tracer.lower() for word in words):
                 item.RadionuclideCodeSequence = Items([_code_item(nuclide)])
@@ -449,7 +470,7 @@ def _add_energy_windows(ds: Dataset, windows: Sequence[EnergyWindow]) -> None:
         limits.EnergyWindowLowerLimit = _ds(window.lower_keV)
         limits.EnergyWindowUpperLimit = _ds(window.upper_keV)
         item = Dataset()
-        item.EnergyWindowName = _text(window.name)[:16]
+        item.EnergyWindowName = dicom_text(window.name)[:16]
         item.EnergyWindowRangeSequence = Items([limits])
         items.append(item)
     ds.EnergyWindowInformationSequence = Items(items)
@@ -463,7 +484,7 @@ def _add_detector_geometry(ds: Dataset, grid: Grid, about: NmDescription, heart:
     row, column, along = direction.T  # unit vectors of increasing i, j, k
     normal = np.cross(row, column)
     detector = Dataset()
-    detector.CollimatorGridName = _text(about.collimator or "")[:16]
+    detector.CollimatorGridName = dicom_text(about.collimator or "")[:16]
     detector.CollimatorType = ""
     detector.FocalDistance, detector.ZoomFactor = None, None
     detector.XFocusCenter, detector.YFocusCenter = None, None
@@ -556,7 +577,7 @@ def _rotation(projections: Projections, run: NDArray[np.intp]) -> Dataset:
 
 def _projection_detector(projections: Projections, about: NmDescription, rows: int, columns: int) -> Dataset:
     detector = Dataset()
-    detector.CollimatorGridName = _text(about.collimator or "")[:16]
+    detector.CollimatorGridName = dicom_text(about.collimator or "")[:16]
     detector.CollimatorType = ""
     detector.FocalDistance, detector.ZoomFactor = None, None
     detector.XFocusCenter, detector.YFocusCenter = None, None
@@ -575,6 +596,13 @@ def _projection_detector(projections: Projections, about: NmDescription, rows: i
     return detector
 
 
+def _add_private_views(ds: Dataset, projections: Projections, geometry: str) -> None:
+    """The camera and the angle of each view in their own order, which a list by rising angle would lose."""
+    views = {"geometry": geometry, "angle_deg": projections.angle_deg.tolist()}
+    block = ds.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
+    block.add_new(PRIVATE_VIEWS, "UT", json.dumps(views, separators=(",", ":")))
+
+
 def _add_pixels(ds: Dataset, frames: NDArray[Any], slope: float, unit: str, max_error: float) -> None:
     ds.NumberOfFrames, ds.Rows, ds.Columns = (int(n) for n in frames.shape)
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -586,7 +614,8 @@ def _add_pixels(ds: Dataset, frames: NDArray[Any], slope: float, unit: str, max_
     ds.WindowCenter, ds.WindowWidth = _ds(frames.min() + span / 2), _ds(max(span, 1))
     if slope != 1.0:
         ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = 0, _ds(slope), "US"
-        ds.ImageComments = f"Stored value x {slope:.9g} = value in {unit}, to within {max_error:.3g} {unit}"
+        told = f"Stored value x {slope:.9g} = value in {unit}, to within {max_error:.3g} {unit}"
+        ds.ImageComments = f"{ds.ImageComments}; {told}" if "ImageComments" in ds else told
     if slope != 1.0 or unit != "counts":
         item = Dataset()
         item.RealWorldValueFirstValueMapped = ds.SmallestImagePixelValue
@@ -594,7 +623,7 @@ def _add_pixels(ds: Dataset, frames: NDArray[Any], slope: float, unit: str, max_
         for keyword in ("RealWorldValueFirstValueMapped", "RealWorldValueLastValueMapped"):
             item[keyword].VR = "SS" if ds.PixelRepresentation else "US"
         item.RealWorldValueSlope, item.RealWorldValueIntercept = float(slope), 0.0
-        item.LUTExplanation, item.LUTLabel = _text(unit), "VALUE"
+        item.LUTExplanation, item.LUTLabel = dicom_text(unit), "VALUE"
         item.MeasurementUnitsCodeSequence = Items([_code_item(_UNITS.get(unit, ("1", "UCUM", "no units")))])
         ds.RealWorldValueMappingSequence = Items([item])
     ds.PixelData = np.ascontiguousarray(frames).astype(frames.dtype.newbyteorder("<")).tobytes()
@@ -610,7 +639,7 @@ def _write(ds: Dataset, path: Path, transfer_syntax: TransferSyntax, slope: floa
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ds.SOPClassUID
     meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    meta.ImplementationClassUID = _IMPLEMENTATION_UID
+    meta.ImplementationClassUID = IMPLEMENTATION_UID
     meta.ImplementationVersionName = "MYOSCOPE"
     meta.TransferSyntaxUID = syntax if not syntax.is_encapsulated else ExplicitVRLittleEndian
     ds.file_meta = meta

@@ -29,9 +29,10 @@ from myoscope.core import (
     UnsupportedFile,
     Volume,
 )
-from myoscope.io.describe import describe, describe_words, name_series
+from myoscope.io.ct_read import CtSlice, is_ct, read_ct_slice, refuse_other_ct, stack_ct
+from myoscope.io.describe import Description, describe, describe_words, name_series
 from myoscope.io.dicom_header import Header, load, looks_like_dicom, parse, read_bytes
-from myoscope.io.dicom_read import NMImage, read_nm, refuse_other_objects, refuse_transmission
+from myoscope.io.dicom_read import NMImage, is_transmission, read_nm, refuse_other_objects
 
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
 _INTERFILE_ENDINGS = (".hdr", ".h33", ".hv", ".hs", ".ihdr")
@@ -65,8 +66,9 @@ class ReadResult:
 def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], None] | None = None) -> ReadResult:
     """Read files and folders (all levels down) as one patient's study.
 
-    DICOM NM, NIfTI and Interfile are read; what cannot be used is left out with its reason. The order of
-    ``paths`` does not matter. ``progress`` is told how many of how many files are done.
+    DICOM NM and CT, NIfTI and Interfile are read; what cannot be used is left out with its reason. A CT's slices
+    become one series of kind ``CT`` in HU; an attenuation map, one of kind ``MU MAP``. The order of ``paths`` does not
+    matter. ``progress`` is told how many of how many files are done.
 
     Raises
     ------
@@ -80,18 +82,24 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
     files, expanded, n_results = _list_files([Path(p) for p in paths])
     skipped: list[str] = []
     found: list[_Found] = []
+    slices: list[_CtFile] = []
     for n, path in enumerate(files):
         if progress:
             progress(n, len(files))
         try:
-            found += _read_file(path)
+            for one in _read_file(path):
+                (slices if isinstance(one, _CtFile) else found).append(one)  # type: ignore[arg-type]
         except MyoscopeError as error:
             if not (path in expanded and _is_bystander(path)):
                 skipped.append(_sentence(error))
     if progress:
         progress(len(files), len(files))
-    _refuse_mixed_patients(found)
-    found, flags = _drop_duplicates(found)
+    _refuse_mixed_patients(
+        [*((f.identity, f.series.sources[0]) for f in found), *((f.identity, f.source) for f in slices)]
+    )
+    stacked, no_stack = _stack_ct(slices)
+    skipped += no_stack
+    found, flags = _drop_duplicates([*found, *stacked])
     if not found:
         raise NothingToAnalyse(_nothing(files, skipped, n_results))
     if n_results:
@@ -192,6 +200,19 @@ class _Found:
     flags: tuple[Flag, ...] = field(default=())
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _CtFile:
+    """One slice of a CT before its series is put together."""
+
+    slice: CtSlice
+    facts: Description
+    source: SourceFile
+    identity: _Identity
+    order: tuple[Any, ...]
+    uid: str
+    place_uid: str
+
+
 def _list_files(paths: Sequence[Path]) -> tuple[list[Path], set[Path], int]:
     """All files below the paths, each once, in a stable order; which of them came out of a folder; and how many
     folders hold results of earlier analyses, whose images are no input.
@@ -242,7 +263,7 @@ def _is_bystander(path: Path) -> bool:
     return any(path.with_suffix(header).exists() for header in _INTERFILE_ENDINGS)
 
 
-def _read_file(path: Path) -> list[_Found]:
+def _read_file(path: Path) -> Sequence[_Found | _CtFile]:
     name = path.name.lower()
     start = _start_of(path)
     if looks_like_dicom(start):
@@ -275,16 +296,19 @@ def _start_of(path: Path, n_bytes: int = 512) -> bytes:
     return start
 
 
-def _read_dicom(path: Path) -> list[_Found]:
+def _read_dicom(path: Path) -> Sequence[_Found | _CtFile]:
     beginning = _start_of(path, _HEADER_BYTES)
     if len(beginning) == _HEADER_BYTES:
         _refuse_by_beginning(beginning, path)
     loaded = load(path)
     header = loaded.header
-    refuse_transmission(header)
-    images = read_nm(header)
     uid = header.text("SOPInstanceUID")
     source = SourceFile(loaded.sha256, loaded.n_bytes, _hash(uid))
+    if is_ct(header):
+        return [_found_ct(header, source, uid)]
+    images = read_nm(header)
+    if is_transmission(header):
+        images = [_mu_map(image, header) for image in images]
     return [_found_nm(header, image, source, uid) for image in images]
 
 
@@ -295,7 +319,81 @@ def _refuse_by_beginning(beginning: bytes, path: Path) -> None:
     except UnreadableFile:
         # The header may go on beyond the beginning: the whole file will tell.
         return
-    refuse_other_objects(header)
+    if is_ct(header):
+        refuse_other_ct(header)
+    else:
+        refuse_other_objects(header)
+
+
+def _found_ct(header: Header, source: SourceFile, uid: str) -> _CtFile:
+    return _CtFile(
+        slice=read_ct_slice(header),
+        facts=describe(header, gated=False),
+        source=source,
+        identity=_identity(header),
+        order=(
+            header.text("AcquisitionDate") + header.text("AcquisitionTime"),
+            header.integer("SeriesNumber") or 0,
+            header.integer("InstanceNumber") or 0,
+            uid,
+        ),
+        uid=uid,
+        place_uid=header.text("FrameOfReferenceUID"),
+    )
+
+
+def _stack_ct(files: Sequence[_CtFile]) -> tuple[list[_Found], list[str]]:
+    """One series per CT volume; slices that are copies of another are taken once."""
+    kept: dict[str, _CtFile] = {}
+    for one in sorted(files, key=lambda f: f.order):
+        twin = kept.setdefault(one.uid if one.uid.strip() else one.source.sha256, one)
+        if not np.array_equal(twin.slice.values, one.slice.values):
+            raise _two_images(twin.slice.file_name, one.slice.file_name)
+    ordered = list(kept.values())
+    stacks, left_out = stack_ct([one.slice for one in ordered])
+    found = []
+    for stack in stacks:
+        members = [ordered[n] for n in stack.members]
+        first = min(members, key=lambda f: f.order)
+        series = Series(
+            name="unnamed",
+            kind="CT",
+            image=stack.volume,
+            state=first.facts.state,
+            position=first.facts.position,
+            camera=first.facts.camera,
+            sex=first.facts.sex,
+            series_uid_sha256=_hash(first.slice.series_uid),
+            frame_of_reference_sha256=_hash(first.place_uid),
+            sources=tuple(one.source for one in members),
+            flags=(*stack.flags, *first.facts.flags),
+            acquisition=stack.acquisition,
+        )
+        key = f"ct {' '.join(sorted(one.uid or one.source.sha256 for one in members))}"
+        order = (*first.order[:3], str(first.order[3]), "")
+        found.append(_Found(series, _facts(series), order, first.identity, key, first.slice.file_name))
+    return found, [_sentence_of(text) for text in left_out]
+
+
+def _mu_map(image: NMImage, header: Header) -> NMImage:
+    """A transmission reconstruction as an attenuation map; without a unit, it is a picture of one."""
+    if not isinstance(image.image, Volume):
+        raise UnsupportedFile(
+            f"{header.file_name} holds transmission projections, which this version does not reconstruct."
+        )
+    flags = image.flags
+    if image.image.unit != "1/cm":
+        flags = (
+            *flags,
+            Flag(
+                "mu_map_unit_not_stated",
+                "The attenuation map does not say that its values are in 1/cm; it cannot be used for correction.",
+                "warning",
+            ),
+        )
+        unknown = replace(image.image, unit="unknown")
+        return NMImage("MU MAP", unknown, flags, image.acquisition, image.window)
+    return NMImage("MU MAP", image.image, flags, image.acquisition, image.window)
 
 
 def _found_nm(header: Header, image: NMImage, source: SourceFile, uid: str) -> _Found:
@@ -332,6 +430,8 @@ def _found_nm(header: Header, image: NMImage, source: SourceFile, uid: str) -> _
 def _facts(series: Series, window: str = "") -> tuple[str | None, ...]:
     """The parts of a series' name: what sets it apart from its siblings."""
     position = series.position.value
+    if series.kind in ("CT", "MU MAP"):
+        return (series.kind, series.state.value, position if position != "supine" else None, window or None)
     return (
         series.state.value or ("image" if isinstance(series.image, Volume) else None),
         "projections" if isinstance(series.image, Projections) else None,
@@ -421,12 +521,12 @@ def _of_file_name(path: Path, what: str) -> Stated:
     return Stated(said.value, "description", f"{said.evidence} in the file name")
 
 
-def _refuse_mixed_patients(found: Sequence[_Found]) -> None:
+def _refuse_mixed_patients(stated: Sequence[tuple[_Identity | None, SourceFile]]) -> None:
     # A file that says nothing at all about its patient belongs to no other file than its copies.
     distinct = {
-        (f.identity, "" if f.identity.says_something else f.series.sources[0].sha256): f.identity
-        for f in found
-        if f.identity is not None
+        (identity, "" if identity.says_something else source.sha256): identity
+        for identity, source in stated
+        if identity is not None
     }
     patients: list[list[_Identity]] = []
     for identity in distinct.values():
@@ -455,10 +555,7 @@ def _drop_duplicates(found: Sequence[_Found]) -> tuple[list[_Found], list[Flag]]
         elif _same_image(one.series.image, twin.series.image):
             n_copies += 1
         else:
-            raise UnreadableFile(
-                f"{twin.file_name} and {one.file_name} carry the same identifier (SOP Instance UID) but different "
-                "images; one of them was changed. Remove the wrong one."
-            )
+            raise _two_images(twin.file_name, one.file_name)
     flags = []
     if n_copies:
         flags.append(
@@ -470,6 +567,13 @@ def _drop_duplicates(found: Sequence[_Found]) -> tuple[list[_Found], list[Flag]]
             )
         )
     return list(kept.values()), flags
+
+
+def _two_images(one: str, other: str) -> UnreadableFile:
+    return UnreadableFile(
+        f"{one} and {other} carry the same identifier (SOP Instance UID) but different images; one of them was "
+        "changed. Remove the wrong one."
+    )
 
 
 def _same_image(one: Volume | Projections, other: Volume | Projections) -> bool:
@@ -515,7 +619,11 @@ def _hash(identifier: str) -> str:
 
 
 def _sentence(error: MyoscopeError) -> str:
-    text = " ".join(str(error).split())
+    return _sentence_of(str(error))
+
+
+def _sentence_of(words: str) -> str:
+    text = " ".join(words.split())
     return text if text.endswith(".") else f"{text}."
 
 
