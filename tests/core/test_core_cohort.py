@@ -102,6 +102,13 @@ def test_the_hash_is_of_the_values_and_nothing_else() -> None:
     assert base.sha256 != cohort(seed=4).sha256
 
 
+def test_a_column_of_whole_numbers_has_a_hash() -> None:
+    names = np.array(["a", "b"])
+    one = Cohort(names, names, (Column("sss", "summed stress score"),), {"sss": np.array([3, 0])})
+    two = Cohort(names, names, (Column("sss", "summed stress score"),), {"sss": np.array([3, 1])})
+    assert one.sha256 != two.sha256
+
+
 def test_rows_keep_patients_columns_and_history() -> None:
     base = cohort()
     women = base.rows(base["sex"] == "F", "women only")

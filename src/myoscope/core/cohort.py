@@ -104,7 +104,8 @@ class Cohort:
                 digest.update("\0".join(array.tolist()).encode())
             else:
                 little = array.astype(array.dtype.newbyteorder("<"))
-                little[little != little] = np.nan  # one bit pattern for every missing number
+                if little.dtype.kind == "f":
+                    little[little != little] = np.nan  # one bit pattern for every missing number
                 digest.update(f"{little.dtype.itemsize}\n".encode() + little.tobytes())
         return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Files to core types and back: DICOM NM and CT, NIfTI, Interfile projections and Myoscope's own archives.
+"""Files to core types and back: DICOM NM and CT, NIfTI, Interfile projections, cohorts and Myoscope's own archives.
 
 In: paths. Out: ``Study``, ``Volume`` and ``Projections`` in LPS millimetres with their unit, and what had to be
 inferred. The other way: files that read back to the same voxels in the same place and appear whole or not at all.
@@ -7,6 +7,14 @@ inferred. The other way: files that read back to the same voxels in the same pla
 from myoscope.io.atomic import atomic_folder as atomic_folder
 from myoscope.io.atomic import atomic_write as atomic_write
 from myoscope.io.atomic import refuse_existing as refuse_existing
+from myoscope.io.cohort_folder import CohortFolder as CohortFolder
+from myoscope.io.cohort_folder import CohortPart as CohortPart
+from myoscope.io.cohort_folder import MapKind as MapKind
+from myoscope.io.cohort_folder import merge_parts as merge_parts
+from myoscope.io.cohort_folder import read_cohort as read_cohort
+from myoscope.io.cohort_folder import read_part as read_part
+from myoscope.io.cohort_folder import write_cohort as write_cohort
+from myoscope.io.cohort_folder import write_part as write_part
 from myoscope.io.ct_write import WrittenCt as WrittenCt
 from myoscope.io.ct_write import write_ct as write_ct
 from myoscope.io.dicom_write import NmDescription as NmDescription
