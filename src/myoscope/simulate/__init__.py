@@ -9,3 +9,6 @@ from myoscope.simulate.phantom import Phantom as Phantom
 from myoscope.simulate.phantom import PhantomDraw as PhantomDraw
 from myoscope.simulate.phantom import lv_phantom as lv_phantom
 from myoscope.simulate.phantom import random_phantom as random_phantom
+from myoscope.simulate.tissues import Tissues as Tissues
+from myoscope.simulate.torso import Torso as Torso
+from myoscope.simulate.torso import draw_torso as draw_torso
