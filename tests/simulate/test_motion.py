@@ -52,7 +52,7 @@ def test_creep_goes_up_only_after_exercise_and_dies_away() -> None:
 
 def test_a_shift_takes_the_patient_along_from_its_time_on() -> None:
     motion = Motion(shifts=(Shift(100.0, (0.0, 2.0, -5.0)),), drift_mm_per_min=(0.6, 0, 0))
-    assert np.allclose(motion.patient_displacement_mm([0, 99, 101]), [[0, 0, 0], [0.99, 0, 0], [1.01, 2, -5]])
+    assert np.allclose(motion.patient_displacement_mm([0, 99, 101]), np.array([[0, 0, 0], [0.99, 0, 0], [1.01, 2, -5]]))
 
 
 def test_unknown_patients_are_refused() -> None:

@@ -102,7 +102,8 @@ class Motion:
         return wave
 
     def _along_breath(self, wave: FloatArray) -> FloatArray:
-        return wave[..., None] * np.array([0.0, -self.breathing_ap_mm, -self.breathing_si_mm])
+        along: FloatArray = wave[..., None] * np.array([0.0, -self.breathing_ap_mm, -self.breathing_si_mm])
+        return along
 
 
 AT_REST = Motion()
