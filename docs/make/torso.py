@@ -8,10 +8,12 @@ writes ``docs/images/virtual_torsos.png``. The people are invented, their hearts
 from __future__ import annotations
 
 import argparse
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from myoscope.core import Grid
 from myoscope.simulate.build import Sex
@@ -73,7 +75,11 @@ def main() -> None:
             ax.axis("off")
     figure.tight_layout(pad=0.3)
     options.out.parent.mkdir(exist_ok=True)
-    figure.savefig(options.out, dpi=70, facecolor="black", metadata={"Software": None})
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=70, facecolor="black")
+    Image.open(drawn).convert("RGB").quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        options.out, optimize=True
+    )
 
 
 def _painted(tissues: Tissues) -> NDArray[np.float64]:

@@ -143,7 +143,8 @@ class Diaphragm:
         ax, ay, yc = build.cage_half_width_mm, build.cage_half_depth_mm, build.cage_centre_y_mm
         s = build.stature
         height = np.full((lattice.x.size, lattice.y.size, 1), -1e3)
-        for side, top, reach in ((-0.50, dome_mm[0], 0.60), (0.54, dome_mm[1], 0.56)):
+        # Right dome, left dome, and the central tendon between them.
+        for side, top, reach in ((-0.50, dome_mm[0], 0.60), (0.54, dome_mm[1], 0.56), (0.0, min(dome_mm) - 10, 0.60)):
             off = ((x - side * ax) / (reach * ax)) ** 2 + ((y - yc) / (1.1 * ay)) ** 2
             # The sheet is fixed high in front, at the sternum, and low behind, at the last ribs.
             height = np.maximum(height, top - s * (62 * off + 20 * (y - yc) / ay * np.minimum(off, 1.0)))

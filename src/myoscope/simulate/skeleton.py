@@ -77,14 +77,14 @@ def spine(lattice: Lattice, build: Build) -> tuple[Box, Array, Array]:
     x, y = part.x, part.y
     u, v = x / half_x, (y - middle.astype(np.float32)) / half_y
     level = u * u + v * v
-    to_body = (level - np.sqrt(level)) / np.sqrt((u / half_x) ** 2 + (v / half_y) ** 2 + 1e-9)
+    to_body: Array = (level - np.sqrt(level)) / np.sqrt((u / half_x) ** 2 + (v / half_y) ** 2 + np.float32(1e-9))
     body = part.inside(to_body)
     back: Array = middle + half_y
     canal: Array = np.sqrt(x * x + (y - back - np.float32(8 * s)) ** 2)
     arch = part.between(canal - np.float32(8.5 * s), 0.0, 5.0 * s)
     behind = y - back
     spinous = part.between(x, -3.5 * s, 3.5 * s) * part.between(behind, 20 * s, 42 * s)
-    transverse = part.between(x, -30 * s, 30 * s) * part.between(behind, 5 * s, 14 * s) * part.inside(9 * s - np.abs(x))
+    transverse = part.between(np.abs(x), 9 * s, 30 * s) * part.between(behind, 5 * s, 14 * s)
     bone = np.clip(body * bodies + (arch + spinous + transverse) * processes, 0, 1).astype(np.float32)
     column = np.clip(body + part.inside(canal - np.float32(13.5 * s)), 0, 1).astype(np.float32)
     return box, bone, column

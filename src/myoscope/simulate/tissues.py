@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from myoscope.core import Grid, InvalidValue, Volume
+from myoscope.physics.attenuation import attenuation_per_cm
 
 Array = NDArray[np.float32]
 
@@ -143,7 +144,7 @@ class Tissues:
         if noise_hu > 0 and rng is None:
             raise InvalidValue("CT noise needs a random generator")
         energy = _EFFECTIVE_KEV_AT_120_KVP + _EFFECTIVE_KEV_PER_KVP * (kvp - 120)
-        water = material_attenuation_per_cm("water", energy)
+        water = attenuation_per_cm("water", energy_keV=energy)
         hu = 1000 * (self._attenuation(energy) / np.float32(water) - 1)
         moved = np.asarray(shift_mm, float) / self.grid.spacing_mm
         if np.any(moved != 0):
@@ -162,28 +163,9 @@ class Tissues:
     def _attenuation(self, energy_keV: float) -> Array:
         total = np.zeros(self.grid.shape, np.float32)
         for name, share in self.fraction.items():
-            per_gram = sum(
-                part * mass_attenuation_cm2_g(material, energy_keV)
+            mu = sum(
+                part * attenuation_per_cm(material, energy_keV=energy_keV, density_g_mL=self._density(name))
                 for material, part in _MATERIAL.get(name, {"muscle": 1.0}).items()
             )
-            total += share * np.float32(per_gram * self._density(name))
+            total += share * np.float32(mu)
         return total
-
-
-_TABLE = {
-    "water": (1.0, (0.1885, 0.1536, 0.0960)),
-    "muscle": (1.05, (0.1965, 0.1599, 0.0998)),
-    "adipose": (0.95, (0.1746, 0.1452, 0.0913)),
-    "breast": (1.02, (0.1888, 0.1553, 0.0973)),
-    "cortical bone": (1.92, (0.4624, 0.2947, 0.1716)),
-    "lung": (1.0, (0.1866, 0.1524, 0.0950)),
-}
-
-
-def mass_attenuation_cm2_g(material: str, energy_keV: float) -> float:
-    density, mu = _TABLE[material]
-    return float(np.exp(np.interp(np.log(energy_keV), np.log([75, 140.5, 511]), np.log(np.array(mu) / density))))
-
-
-def material_attenuation_per_cm(material: str, energy_keV: float) -> float:
-    return _TABLE[material][0] * mass_attenuation_cm2_g(material, energy_keV)

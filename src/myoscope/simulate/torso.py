@@ -36,6 +36,7 @@ _STEEPER_PER_BMI_DEG = 0.45
 _PRONE_DOME_MM = -9.0
 # Thickness and base of the breasts by position: base radius over thickness, towards the side, towards the head (mm).
 _BREAST = {"supine": (1.9, 6.0, 10.0), "prone": (2.4, 2.0, 6.0), "upright": (1.35, 0.0, -30.0)}
+_PECTORAL_MM, _PECTORAL_AT_MM = (11.0, 62.0, 58.0), (0.0, 38.0)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -297,28 +298,36 @@ class _Laying:
         self.left = np.maximum(self.left - total / excess, 0).astype(np.float32)
 
     def _breasts(self) -> None:
-        if not self.torso.breast_mL:
-            return
+        """Breasts of women, pectoral muscles of men: caps on the front of the chest, outside its outline."""
         build = self.torso.build
-        flat, aside, up = _BREAST[self.position]
-        thick = np.cbrt(self.torso.breast_mL * 1000 / (2 / 3 * np.pi * flat**2))
-        base = flat * thick
+        if self.torso.breast_mL:
+            made_of = {"breast": 1.0}
+            flat, aside, up = _BREAST[self.position]
+            # Lying, it flattens; standing, it hangs.
+            thick = np.cbrt(self.torso.breast_mL * 1000 / (2 / 3 * np.pi * flat**2))
+            size = (thick, flat * thick, flat * thick)
+        else:
+            fat = min(max((build.bmi - 20) / 20, 0.1), 0.8)
+            made_of = {"soft_tissue": 1 - fat, "fat": fat}
+            aside, up = _PECTORAL_AT_MM
+            size = _PECTORAL_MM
         height = up - 0.006 * build.height_cm * 10
         half_width, half_depth, centre = (float(p) for p in build.skin(height))
+        x = min(0.48 * half_width + aside, 0.80 * half_width)
+        u = x / half_width
+        v = (1 - u**2.5) ** 0.4
         for side in (-1.0, 1.0):
-            x = min(0.48 * half_width + aside, 0.80 * half_width)
-            u = x / half_width
-            v = (1 - u**2.5) ** 0.4
             normal = np.array([side * u**1.5 / half_width, -(v**1.5) / half_depth, 0.0])
             normal /= np.linalg.norm(normal)
             rotation = np.stack([normal, np.array([-normal[1], normal[0], 0.0]), np.array([0.0, 0.0, 1.0])])
-            # Lying, it flattens across; standing, it hangs.
-            breast = Ellipsoid.at((side * x, centre - v * half_depth, height), (thick, base, base), rotation)
-            box, part = breast.box(self.lattice)
+            cap = Ellipsoid.at((side * x, centre - v * half_depth, height), size, rotation)
+            box, part = cap.box(self.lattice)
             if 0 in part.shape:
                 continue
-            total = self.fraction.setdefault("breast", np.zeros(self.lattice.shape, np.float32))
-            np.maximum(total[box], part.inside(breast.distance(part)) * (1 - self.left[box]), out=total[box])
+            beyond = part.inside(cap.distance(part)) * (1 - self.left[box])
+            for name, share in made_of.items():
+                total = self.fraction.setdefault(name, np.zeros(self.lattice.shape, np.float32))
+                np.maximum(total[box], beyond * np.float32(share), out=total[box])
 
     def _bones(self, to_cage: Array) -> None:
         build, lattice = self.torso.build, self.lattice
@@ -424,8 +433,8 @@ class _Laying:
         build, organs = self.torso.build, self.torso.organs
         ax, ay, yc = build.cage_half_width_mm, build.cage_half_depth_mm, build.cage_centre_y_mm
         start, tip = -0.55 * ax, organs.liver_tip_mm
-        share = np.clip((part.x - start) / (tip - start), 0, 1)
-        floor = organs.dome_mm[0] + self.drop - organs.liver_depth_mm * (1 - 0.80 * share**1.1)
+        share = np.clip((part.x - start) / (tip - start), -0.35, 1)
+        floor = organs.dome_mm[0] + self.drop - organs.liver_depth_mm * (1 - 0.80 * share)
         # The lower face rises towards the back.
         floor = floor + 0.18 * (part.y - yc)
         thickness = np.float32(0.93) * (floor.astype(np.float32) - part.z)
