@@ -1,0 +1,82 @@
+"""How much of what the blood brings the heart muscle keeps: extraction falls as flow rises.
+
+Every tracer here follows the Renkin-Crone form K1 = F (1 - a exp(-b / F)), F the flow in mL/min/g. It says why a
+segment with half the hyperaemic flow of its neighbours shows a defect of three tenths and not of one half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from myoscope.core import InvalidValue
+from myoscope.core.geometry import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """Renkin-Crone curve of one tracer; ``source`` says where its two constants come from.
+
+    ``alpha`` has no unit, ``beta_mL_min_g`` is a permeability times surface per gram of muscle.
+    """
+
+    tracer: str
+    alpha: float
+    beta_mL_min_g: float
+    source: str
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.alpha <= 1 and self.beta_mL_min_g >= 0):
+            raise InvalidValue(f"an extraction curve needs alpha from 0 to 1 and beta of at least 0, got {self}")
+
+    def uptake_rate_mL_min_g(self, flow_mL_min_g: ArrayLike) -> FloatArray:
+        """K1 in mL/min/g at these flows, any shape; rises with flow, and no flow brings nothing.
+
+        Raises
+        ------
+        InvalidValue
+            For negative or missing flow.
+        """
+        flow = np.asarray(flow_mL_min_g, float)
+        if not (flow >= 0).all():
+            raise InvalidValue("flow is a number of at least 0 mL/min/g")
+        lost = self.alpha * np.exp(-self.beta_mL_min_g / np.maximum(flow, 1e-9))
+        rate: FloatArray = flow * (1 - lost)
+        return rate
+
+
+EXTRACTION: Mapping[str, Extraction] = MappingProxyType(
+    {
+        e.tracer: e
+        for e in (
+            Extraction("tetrofosmin", 0.874, 0.443, "Shrestha 2017, constants not re-read: a configurable default"),
+            Extraction(
+                "sestamibi", 0.86, 0.50, "assumed: close to tetrofosmin, extracted a little better; none published here"
+            ),
+            Extraction(
+                "thallium", 0.70, 0.95, "assumed: 0.73 extracted at 1 mL/min/g (Leppo and Meerdink 1989), nearer linear"
+            ),
+            Extraction("rubidium", 0.77, 0.63, "Lortie 2007"),
+            Extraction("ammonia", 0.0, 0.0, "DeGrado model: K1 equals flow"),
+            Extraction("flurpiridaz", 0.06, 0.0, "first-pass extraction 0.94, taken as independent of flow"),
+        )
+    }
+)
+"""Curves by name of tracer. Only the constants of rubidium are read from a source; the others are defaults."""
+
+
+def extraction(tracer: str) -> Extraction:
+    """The curve of a tracer by name.
+
+    Raises
+    ------
+    InvalidValue
+        For a tracer without a curve.
+    """
+    if tracer not in EXTRACTION:
+        raise InvalidValue(f"no extraction curve for {tracer!r}; there are {', '.join(EXTRACTION)}")
+    return EXTRACTION[tracer]
