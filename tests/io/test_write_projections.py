@@ -189,13 +189,19 @@ def test_views_without_an_orbit_keep_their_own_order(tmp_path: Path) -> None:
         base.pixel_mm,
         base.windows,
         np.full(5, 300.0),
-        collimator="MPH",
+        collimator="generic 19-pinhole",
     )
-    about = NmDescription(geometry="multi-pinhole-czt", uid_seed="x")
+    about = NmDescription(geometry="generic 19-pinhole", uid_seed="x")
     write_nm_projections(own, tmp_path / "p.dcm", description=about)
     (series,) = read_paths([tmp_path]).study.series
-    assert series.acquisition["geometry"] == "multi-pinhole-czt"
+    assert series.acquisition["geometry"] == "generic 19-pinhole"
     assert isinstance(series.image, Projections)
     np.testing.assert_array_equal(series.image.counts, own.counts)
     np.testing.assert_array_equal(series.image.angle_deg, angles)
     np.testing.assert_array_equal(series.image.radius_mm, own.radius_mm)
+    assert series.image.collimator == own.collimator
+
+
+def test_the_name_of_a_collimator_comes_back(tmp_path: Path) -> None:
+    write_nm_projections(projections(collimator="SY-LEHR"), tmp_path / "p.dcm")
+    assert read_projections(tmp_path / "p.dcm").collimator == "SY-LEHR"

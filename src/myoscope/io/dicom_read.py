@@ -355,7 +355,7 @@ def _projections(header: Header, kind: str, values: NDArray[Any], vectors: Vecto
     gating = read_gating(header, int(counts.shape[1]), flags)
     width_mm, height_mm = pixel_spacing_mm(header)
     position = header.text("PatientPosition").upper()
-    collimator = header.first("DetectorInformationSequence")
+    detector = header.first("DetectorInformationSequence")
     projections = Projections(
         counts=counts,
         angle_deg=views.angle_deg,
@@ -364,7 +364,7 @@ def _projections(header: Header, kind: str, values: NDArray[Any], vectors: Vecto
         windows=tuple(energy_windows(header, len(counts))),
         view_duration_s=views.duration_s,
         patient_position=position if position.isalpha() and len(position) <= 4 else None,
-        collimator=(collimator.text("CollimatorType") or None) if collimator else None,
+        collimator=_collimator(detector) if detector else None,
         gating=gating,
         made_by=("read from NM DICOM", *(("rows turned to run to the feet",) if views.rows_run_up else ())),
     )
@@ -372,7 +372,7 @@ def _projections(header: Header, kind: str, values: NDArray[Any], vectors: Vecto
     private = _private_views(header, len(views.order))
     if private is not None:
         # Sorting by angle was right for an orbit; this camera's views have an order of their own.
-        projections = _in_own_order(projections, views.order, private[1])
+        projections = _in_own_order(projections, views.order, *private)
         acquisition["geometry"] = private[0]
         acquisition["acquired_order"] = list(range(len(views.order)))
     return NMImage(kind, projections, tuple(flags), acquisition)
@@ -395,7 +395,12 @@ def _private_views(header: Header, n_views: int) -> tuple[str, FloatArray] | Non
         return None
 
 
-def _in_own_order(projections: Projections, order: Sequence[int], angle_deg: FloatArray) -> Projections:
+def _collimator(detector: Header) -> str | None:
+    """The collimator by its name, such as LEHR, else by its type, such as PARA."""
+    return _word(detector.text("CollimatorGridName")) or detector.text("CollimatorType") or None
+
+
+def _in_own_order(projections: Projections, order: Sequence[int], geometry: str, angle_deg: FloatArray) -> Projections:
     back = np.argsort(order)
     return replace(
         projections,
@@ -403,6 +408,7 @@ def _in_own_order(projections: Projections, order: Sequence[int], angle_deg: Flo
         angle_deg=angle_deg,
         radius_mm=projections.radius_mm[back],
         view_duration_s=projections.view_duration_s[back],
+        collimator=geometry,
     )
 
 
