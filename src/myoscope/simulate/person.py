@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from myoscope.core import InvalidValue
@@ -43,14 +44,33 @@ SYMPTOM_SHARE: tuple[tuple[Symptoms, float], ...] = (
 )
 """Share of patients with each complaint, from the least to the most suspicious."""
 
+_SYMPTOM_EDGES = np.cumsum([share for _, share in SYMPTOM_SHARE])[:-1]
 _AGE_SD_Y, _YOUNGEST_Y, _OLDEST_Y = 12.0, 25.0, 95.0
 _BMI_LOG_SD = 0.193  # IQR 26 to 34
 _SMALLEST_BMI, _LARGEST_BMI = 16.0, 55.0
 
 _LATENT = (
-    "male age bmi height hypertension diabetes dyslipidaemia smoking family_history prior_pci prior_cabg prior_mi lbbb "
-    "exercise symptoms rest_rate peak_rate rest_pressure peak_pressure creatinine"
-).split()
+    "male",
+    "age",
+    "bmi",
+    "height",
+    "hypertension",
+    "diabetes",
+    "dyslipidaemia",
+    "smoking",
+    "family_history",
+    "prior_pci",
+    "prior_cabg",
+    "prior_mi",
+    "lbbb",
+    "exercise",
+    "symptoms",
+    "rest_rate",
+    "peak_rate",
+    "rest_pressure",
+    "peak_pressure",
+    "creatinine",
+)
 
 ASSUMED_CORRELATION: dict[tuple[str, str], float] = {
     ("male", "age"): -0.08,
@@ -161,12 +181,13 @@ class Person:
         return float(142 * min(ratio, 1) ** alpha * max(ratio, 1) ** -1.2 * 0.9938**self.age_y * sex)
 
 
-def _lower_triangle() -> np.ndarray:
+def _lower_triangle() -> NDArray[np.float64]:
     matrix = np.eye(len(_LATENT))
     for (one, other), value in ASSUMED_CORRELATION.items():
         i, j = _LATENT.index(one), _LATENT.index(other)
         matrix[i, j] = matrix[j, i] = value
-    return np.linalg.cholesky(matrix)
+    lower: NDArray[np.float64] = np.linalg.cholesky(matrix)
+    return lower
 
 
 _LOWER = _lower_triangle()
@@ -183,16 +204,12 @@ def draw_person(site: Site, rng: np.random.Generator) -> Person:
     bmi = float(np.clip(site.bmi_median_kg_m2 * math.exp(_BMI_LOG_SD * z["bmi"]), _SMALLEST_BMI, _LARGEST_BMI))
 
     has = {name: bool(z[name] > ndtri(1 - share)) for name, share in SHARE.items()}
-    edges = np.cumsum([share for _, share in SYMPTOM_SHARE])
-    symptoms = SYMPTOM_SHARE[min(int(np.searchsorted(edges, ndtr(z["symptoms"]))), len(SYMPTOM_SHARE) - 1)][0]
+    symptoms = SYMPTOM_SHARE[int(np.searchsorted(_SYMPTOM_EDGES, ndtr(z["symptoms"])))][0]
 
     # A treadmill moves the septum late in bundle branch block and mimics a defect; such patients get a vasodilator.
     exercise = z["exercise"] > ndtri(1 - site.share_exercise) and not has["lbbb"]
     rest_rate = 73.0 * math.exp(0.19 * z["rest_rate"])
-    if exercise:
-        peak_rate = 0.92 * (220 - age_y) + 10.0 * z["peak_rate"]
-    else:
-        peak_rate = 97.0 + 16.0 * z["peak_rate"]
+    peak_rate = 0.92 * (220 - age_y) + 10.0 * z["peak_rate"] if exercise else 97.0 + 16.0 * z["peak_rate"]
     rest_pressure = 132.0 + 18.0 * z["rest_pressure"]
     peak_pressure = (172.0 if exercise else 139.0) + 24.0 * z["peak_pressure"]
     creatinine = (0.80 if woman else 0.98) * math.exp(0.22 * z["creatinine"])

@@ -1,0 +1,36 @@
+"""Constants of the virtual population that were solved for published figures, not chosen.
+
+Written by `python docs/make/calibrate_population.py`; do not edit by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What the calibration solves; see `risk`, `referral` and `outcome` for what each does."""
+
+    vessel_logit: Mapping[str, float]
+    vessel_correlation: float
+    referral_logit: float
+    referral_weight: float
+    deficit_weight: float
+    deficit_scale_percent: float
+    early_logit: float
+    base_hazard_per_y: Mapping[str, float]
+
+
+CALIBRATED = Calibrated(
+    vessel_logit=MappingProxyType({"LAD": -3.2, "LCx": -3.7, "RCA": -3.5}),
+    vessel_correlation=0.5,
+    referral_logit=-4.0,
+    referral_weight=1.0,
+    deficit_weight=0.6,
+    deficit_scale_percent=1.0,
+    early_logit=0.8,
+    base_hazard_per_y=MappingProxyType({"ACS": 0.002, "death": 0.005, "revascularisation": 0.002}),
+)

@@ -1,0 +1,162 @@
+"""Who goes on to angiography, and how virtual populations are drawn: all comers, the referred, the unlikely.
+
+Angiography is for those whose scan was read as abnormal, who have typical pain, a positive stress ECG or a suspicious
+CT: so its result is known for a selected few, and accuracy measured in them alone is biased (Begg and Greenes 1983).
+The decision rests on what the referring doctor knows, a noisy reading of true perfusion and never the truth. Two
+constants, solved by `docs/make/calibrate_population.py`, make 62 % of the referred without known disease have it, and
+8.4 % of all who are imaged be referred (REFINE SPECT 2.0).
+
+Nothing here needs an image: a patient is drawn, diseased, perfused and read in a few milliseconds, and rejected or
+kept, before a photon is simulated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myoscope.core import InvalidValue
+from myoscope.simulate.coronaries import CoronaryDisease, draw_coronaries
+from myoscope.simulate.deficit import Deficit, deficit
+from myoscope.simulate.findings import findings
+from myoscope.simulate.perfusion import Perfusion, perfuse, uptake
+from myoscope.simulate.person import Person, Sex, draw_person
+from myoscope.simulate.population_constants import CALIBRATED, Calibrated
+from myoscope.simulate.readers import Appearance, Reading, appearance, read_segments
+from myoscope.simulate.risk import coronary_risk, pretest_likelihood
+from myoscope.simulate.sites import Site
+
+Population = Literal["all", "referred", "low-likelihood"]
+POPULATIONS: tuple[Population, ...] = ("all", "referred", "low-likelihood")
+
+LOW_LIKELIHOOD_BELOW = 0.05
+"""Pre-test likelihood of obstructive disease under which a patient may define what is normal."""
+_MOST_TRIES = 20_000
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PatientFacts:
+    """A virtual patient before imaging: who, what is wrong, what is known of it, and what was decided.
+
+    ``stress_uptake`` and ``rest_uptake`` (40, 72) are relative to healthy wall at rest for the site's tracer;
+    ``readings`` holds one per reader of the site, the first of which is the clinical report; ``referred`` says
+    whether angiography followed.
+    """
+
+    site: str
+    population: Population
+    person: Person
+    pretest_likelihood: float
+    disease: CoronaryDisease
+    perfusion: Perfusion
+    stress_uptake: NDArray[np.float64]
+    rest_uptake: NDArray[np.float64]
+    deficit: Deficit
+    findings: Mapping[str, float | int | bool | str]
+    shown: Appearance
+    readings: tuple[Reading, ...]
+    referred: bool
+
+    @property
+    def obstructive_vessels(self) -> int:
+        """How many of the three vessels are obstructed (the left main counts as LAD and LCx)."""
+        return sum(self.disease.obstructive.values())
+
+
+def referral_evidence(
+    person: Person, found: Mapping[str, float | int | bool | str], reading: Reading, *, ct_known: bool
+) -> float:
+    """What speaks for angiography, in logits before weighing: report, complaint, ECG and, where known, CT."""
+    evidence = 0.75 * reading.impression + 0.10 * min(reading.sds, 12)
+    evidence += 0.7 * (person.symptoms == "typical") - 0.4 * (person.symptoms == "asymptomatic")
+    evidence += 0.6 * (found["stress_ecg"] == "positive") + 0.5 * bool(found["stress_chest_pain"])
+    evidence -= 0.5 * max(person.age_y - 80, 0) / 10
+    if ct_known:
+        worst = max(float(found[f"ct_stenosis_grade_{vessel}"]) for vessel in ("lad", "lcx", "rca"))
+        evidence += 0.7 * (worst - 2)
+    return evidence
+
+
+def is_referred(
+    person: Person,
+    found: Mapping[str, float | int | bool | str],
+    reading: Reading,
+    rng: np.random.Generator,
+    *,
+    site_logit: float = 0.0,
+    constants: Calibrated = CALIBRATED,
+) -> bool:
+    """Whether this patient goes on to angiography. One in eight has had a coronary CT that the doctor knows."""
+    ct_known, chance = rng.random() < 0.125, rng.random()
+    evidence = referral_evidence(person, found, reading, ct_known=bool(ct_known))
+    logit = constants.referral_logit + site_logit + constants.referral_weight * evidence
+    return bool(chance < 1 / (1 + math.exp(-logit)))
+
+
+def draw_patient_facts(
+    site: Site,
+    population: Population,
+    rng: np.random.Generator,
+    *,
+    sex: Sex | None = None,
+    constants: Calibrated = CALIBRATED,
+) -> PatientFacts:
+    """Draw patients of a site until one belongs to the population, and return that one.
+
+    "all": everybody who comes. "referred": sent to angiography, without coronary disease known before, as in the
+    registries the diagnostic systems were trained on. "low-likelihood": no known disease, pre-test likelihood below
+    5 %, normal ECG at rest and under stress; what is drawn may still be ill, as in life. ``sex`` restricts further.
+
+    Raises
+    ------
+    InvalidValue
+        There is no such population, or 20,000 draws held nobody who belongs to it.
+    """
+    if population not in POPULATIONS:
+        raise InvalidValue(f"there is no population {population!r}; there are {', '.join(POPULATIONS)}")
+    for _ in range(_MOST_TRIES):
+        person = draw_person(site, rng)
+        if sex is not None and person.sex != sex:
+            continue
+        if population != "all" and person.known_cad:
+            continue
+        likelihood = pretest_likelihood(person, site_logit=site.risk_logit, constants=constants)
+        if population == "low-likelihood" and (likelihood >= LOW_LIKELIHOOD_BELOW or person.lbbb):
+            continue
+        facts = _facts(site, population, person, likelihood, rng, constants)
+        if population == "referred" and not facts.referred:
+            continue
+        if population == "low-likelihood" and (
+            facts.findings["rest_ecg"] != "normal" or facts.findings["stress_ecg"] != "negative"
+        ):
+            continue
+        return facts
+    raise InvalidValue(f"{_MOST_TRIES} patients of site {site.name} held none of population {population!r}")
+
+
+def _facts(
+    site: Site,
+    population: Population,
+    person: Person,
+    likelihood: float,
+    rng: np.random.Generator,
+    constants: Calibrated,
+) -> PatientFacts:
+    disease = draw_coronaries(coronary_risk(person, site_logit=site.risk_logit, constants=constants), rng)
+    perfusion = perfuse(disease, stress_type=person.stress_type, age_y=person.age_y, rng=rng)
+    stress = uptake(perfusion, tracer=site.tracer, state="stress")
+    rest = uptake(perfusion, tracer=site.tracer, state="rest")
+    truth = deficit(stress, rest, disease.territory)
+    found = findings(person, disease, perfusion, rng)
+    shown = appearance(truth, person, rng, corrected=site.reconstruction.attenuation)
+    readings = tuple(read_segments(shown, reader, rng) for reader in site.readers)
+    referred = is_referred(person, found, readings[0], rng, site_logit=site.referral_logit, constants=constants)
+    return PatientFacts(
+        site.name, population, person, likelihood, disease, perfusion, stress, rest, truth, found, shown, readings,
+        referred,
+    )  # fmt: skip
