@@ -32,10 +32,11 @@ Arms = Literal["up", "down"]
 _AZIMUTH_DEG, _AZIMUTH_RANGE_DEG = (34.0, 9.5), (8.0, 62.0)
 _ELEVATION_DEG, _ELEVATION_RANGE_DEG = (15.0, 7.6), (-5.0, 40.0)
 _STEEPER_PER_BMI_DEG = 0.45
-# Prone, the left dome sinks from the heart and the heart moves forward with its weight.
-_PRONE_DOME_MM = -9.0
+# Prone, the domes (right, left) sink from the heart, and the heart moves forward with its weight; upright, the
+# diaphragm with what lies below sinks further than the heart does.
+_PRONE_DOME_MM, _UPRIGHT_BEYOND_HEART_MM = (-6.0, -14.0), 8.0
 # Thickness and base of the breasts by position: base radius over thickness, towards the side, towards the head (mm).
-_BREAST = {"supine": (1.9, 6.0, 10.0), "prone": (2.4, 2.0, 6.0), "upright": (1.35, 0.0, -30.0)}
+_BREAST = {"supine": (1.9, 4.0, 32.0), "prone": (2.4, 2.0, 26.0), "upright": (1.35, 0.0, 2.0)}
 _PECTORAL_MM, _PECTORAL_AT_MM = (11.0, 62.0, 58.0), (0.0, 38.0)
 
 
@@ -216,7 +217,7 @@ class _Laying:
 
     def __init__(self, torso: Torso, lattice: Lattice, position: Position, displace_mm: float, arms: Arms) -> None:
         self.torso, self.lattice, self.position, self.arms = torso, lattice, position, arms
-        self.drop = displace_mm - (torso.upright_drop_mm if position == "upright" else 0.0)
+        self.drop = displace_mm - (torso.upright_drop_mm + _UPRIGHT_BEYOND_HEART_MM if position == "upright" else 0.0)
         self.seat = torso._seat(position, displace_mm)
         self.envelope = heart_envelope(self.seat, torso.heart_size)
         z = lattice.z.ravel()
@@ -423,10 +424,9 @@ class _Laying:
             organ("bowel", shape.moved(half_move if isinstance(shape, Ellipsoid) else move))
 
     def _diaphragm(self, lattice: Lattice) -> Diaphragm:
-        right, left = self.torso.organs.dome_mm
-        left += _PRONE_DOME_MM if self.position == "prone" else 0.0
-        domes = (right + self.drop, left + self.drop)
-        return Diaphragm.over(lattice, self.torso.build, dome_mm=domes, heart=self.envelope[:2])
+        more = _PRONE_DOME_MM if self.position == "prone" else (0.0, 0.0)
+        right, left = (top + self.drop + extra for top, extra in zip(self.torso.organs.dome_mm, more, strict=True))
+        return Diaphragm.over(lattice, self.torso.build, dome_mm=(right, left), heart=self.envelope[:2])
 
     def _liver(self, part: Lattice) -> Array:
         """Signed distance to the lower and left faces of the liver."""
