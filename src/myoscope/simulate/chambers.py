@@ -1,0 +1,151 @@
+"""Right ventricle and atria round a moving left ventricle, as samples of known volume.
+
+The right ventricle is a crescent on the septum: its cavity lies between the epicardium of the left ventricle and a
+free wall 3 to 5 mm thick, deepest at the base. The atria are sacs behind the valve planes whose backs stay where
+they are, so that they fill while the ventricles empty. Heart coordinates, millimetres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from myoscope.core.geometry import FloatArray
+from myoscope.simulate.lv_shape import ANGLES_RAD, ARC
+
+# Insertions of the free wall at 110 degrees (anterior) and 250 degrees (inferior), from a fifth of the way up.
+_COLUMNS = np.arange(22, 51)
+_FIRST_ROW = 8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Samples:
+    """Pieces of matter: centres (time, n, 3) in heart coordinates and their volumes (time, n) in mL."""
+
+    points: FloatArray
+    volume_mL: FloatArray
+
+    @property
+    def total_mL(self) -> FloatArray:
+        """Volume of all pieces at each time."""
+        total: FloatArray = self.volume_mL.sum(axis=-1)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class RightVentricle:
+    """A crescent: its depth at the base at end diastole, the share of it lost in systole, and the free wall."""
+
+    depth_mm: float
+    wall_mm: float = 3.5
+    systolic_share: float = 0.36
+
+    def _depth(self, course: FloatArray) -> FloatArray:
+        """Depth of the cavity at the nodes; (time, row, column)."""
+        along = ((ARC[_FIRST_ROW:] - ARC[_FIRST_ROW]) / (1 - ARC[_FIRST_ROW])) ** 0.7
+        turn = (_COLUMNS - _COLUMNS[0]) / (_COLUMNS[-1] - _COLUMNS[0])
+        across = np.sin(np.pi * turn) ** 0.75
+        squeeze = 1 - self.systolic_share * course
+        depth: FloatArray = self.depth_mm * squeeze[:, None, None] * along[:, None] * across
+        return depth
+
+    def cavity(self, epi: FloatArray, course: FloatArray) -> Samples:
+        """Blood between septum and free wall; ``epi`` (time, 41, 72, 3), ``course`` (time,) share of contraction."""
+        septum, outwards = _septum(epi)
+        outer = septum + self._depth(course)[..., None] * outwards
+        return fill(septum, outer, 9)
+
+    def wall(self, epi: FloatArray, course: FloatArray) -> Samples:
+        """Free wall; its pieces keep the volume they have at the first time."""
+        septum, outwards = _septum(epi)
+        depth = self._depth(course)
+        inner = septum + depth[..., None] * outwards
+        taper = np.clip(depth[0] / (0.5 * self.wall_mm), 0.35, 1)
+        thick = self.wall_mm * taper
+        for _ in range(2):
+            samples = fill(inner, inner + (thick * np.ones_like(depth))[..., None] * outwards, 2)
+            # One thickness per time keeps the volume of the whole wall.
+            thick = thick * (samples.total_mL[0] / samples.total_mL)[:, None, None]
+        return Samples(samples.points, np.broadcast_to(samples.volume_mL[:1], samples.volume_mL.shape))
+
+
+def fit_right_ventricle(epi: FloatArray, *, cavity_mL: float, wall_mm: float, systolic_share: float) -> RightVentricle:
+    """The crescent that holds this much blood on a left ventricle whose epicardium is ``epi`` (41, 72, 3)."""
+    ventricle = RightVentricle(28.0, wall_mm, systolic_share)
+    still = np.zeros(1)
+    for _ in range(12):
+        now = float(ventricle.cavity(epi[None], still).total_mL[0])
+        ventricle = replace(ventricle, depth_mm=ventricle.depth_mm * (cavity_mL / now) ** 0.9)
+    return ventricle
+
+
+def _septum(epi: FloatArray) -> tuple[FloatArray, FloatArray]:
+    angles = ANGLES_RAD[_COLUMNS]
+    outwards = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=-1)
+    return epi[:, _FIRST_ROW:][:, :, _COLUMNS], outwards
+
+
+def fill(inner: FloatArray, outer: FloatArray, n: int) -> Samples:
+    """Samples between two matched, open sheets of nodes (time, row, column, 3), ``n`` deep.
+
+    Volumes are Jacobians of (row, column, depth) at the middle of each piece.
+    """
+    depth = (np.arange(n) + 0.5) / n
+    n_times = inner.shape[0]
+
+    def corners(nodes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        a, b, c, d = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
+        return 0.25 * (a + b + c + d), 0.5 * (b + d - a - c), 0.5 * (c + d - a - b)
+
+    low, high = corners(inner), corners(outer)
+    centre, along, around = (
+        p[:, None] + depth[:, None, None, None] * (q - p)[:, None] for p, q in zip(low, high, strict=True)
+    )
+    across = (high[0] - low[0])[:, None] / n
+    volume = np.abs((np.cross(along, around) * across).sum(axis=-1)) / 1000
+    return Samples(centre.reshape(n_times, -1, 3), volume.reshape(n_times, -1))
+
+
+@dataclass(frozen=True, slots=True)
+class Atrium:
+    """A sac: widest radius, length from valve to back at end diastole, thickness of its wall; all in mm."""
+
+    radius_mm: float
+    length_mm: float
+    wall_mm: float = 2.0
+    swell: float = 0.12
+
+    def samples(self, mouth: FloatArray, slope: FloatArray, back: FloatArray, course: FloatArray) -> Samples:
+        """Blood. ``mouth`` (time, 3) is the middle of the valve, ``slope`` (time, 2) the rise of its plane per mm
+        lateral and up, ``back`` (3,) the fixed end of the sac, ``course`` (time,) the ventricles' contraction."""
+        return self._between(0.0, 1.0, 6, mouth, slope, back, course)
+
+    def wall(self, mouth: FloatArray, slope: FloatArray, back: FloatArray, course: FloatArray) -> Samples:
+        """The wall; it keeps the volume it has at the first time."""
+        rim = 1 + self.wall_mm / self.radius_mm
+        samples = self._between(1.0, rim, 1, mouth, slope, back, course)
+        return Samples(samples.points, np.broadcast_to(samples.volume_mL[:1], samples.volume_mL.shape))
+
+    def _between(
+        self,
+        low: float,
+        high: float,
+        n_radial: int,
+        mouth: FloatArray,
+        slope: FloatArray,
+        back: FloatArray,
+        course: FloatArray,
+    ) -> Samples:
+        edges = np.linspace(0, 1, 15)
+        turn = np.linspace(0, 2 * np.pi, 31)
+        middle = mouth[:, None] + edges[:, None] * (back - mouth)[:, None]
+        radius = self.radius_mm * np.sqrt(np.clip(1 - ((edges - 0.4) / 0.6) ** 2, 1e-4, None))
+        radius = radius * (1 + self.swell * course)[:, None]
+        offset = np.empty((len(mouth), len(edges), len(turn), 3))
+        offset[..., 0] = radius[..., None] * np.cos(turn)
+        offset[..., 1] = radius[..., None] * np.sin(turn)
+        rise = slope[:, :1, None] * offset[..., 0] + slope[:, 1:, None] * offset[..., 1]
+        offset[..., 2] = rise * (1 - edges)[:, None]
+        base = middle[:, :, None]
+        return fill(base + low * offset, base + high * offset, n_radial)

@@ -1,0 +1,62 @@
+"""Samples of matter put on a lattice so that none of it is lost.
+
+A sample is a small cube of known content; each voxel gets the share of the cube that lies in it. Whatever the
+voxels, the sum over the lattice is the sum over the samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myoscope.core import InvalidValue
+from myoscope.core.geometry import FloatArray
+
+
+def deposit(
+    shape: tuple[int, int, int],
+    index: NDArray[np.floating],
+    content: NDArray[np.floating],
+    *,
+    width: float,
+    frame: NDArray[np.integer] | int = 0,
+    n_frames: int = 1,
+) -> FloatArray:
+    """Content of every voxel from samples spread over cubes; shape (frame, i, j, k).
+
+    ``index`` (n, 3) holds fractional voxel indices of the samples' centres, ``content`` (n,) what each carries,
+    ``width`` the side of a sample in voxels, above 0 to 1 (1 shares a sample among its eight neighbours
+    trilinearly, a small width puts it into the voxel it lies in); ``frame`` says to which of ``n_frames``
+    lattices a sample belongs.
+
+    Raises
+    ------
+    InvalidValue
+        If a sample reaches beyond the lattice, or the width is not in (0, 1].
+    """
+    if not 0 < width <= 1:
+        raise InvalidValue(f"samples are up to one voxel wide, got {width:g} voxels")
+    points = np.asarray(index, np.float32)
+    # Share of a cube beyond the face between two neighbouring voxels.
+    half = np.float32(0.5 - 0.5 * width)
+    low = np.floor(points)
+    if points.size and ((low < 0) | (low >= np.array(shape, np.float32) - 1)).any():
+        raise InvalidValue(f"matter lies outside the lattice of {shape} voxels")
+    upper = np.clip((points - low - half) / np.float32(width), 0, 1)
+    lower = 1 - upper
+    stride = (shape[1] * shape[2], shape[2], 1)
+    cells = low.astype(np.int32)
+    flat = cells[:, 0] * stride[0] + cells[:, 1] * stride[1] + cells[:, 2]
+    size = shape[0] * shape[1] * shape[2]
+    flat = flat.astype(np.intp) + np.asarray(frame, np.intp) * size
+    weight = np.asarray(content, np.float32)
+    total = np.zeros(n_frames * size)
+    for i, along_i in enumerate((lower[:, 0], upper[:, 0])):
+        first = weight * along_i
+        for j, along_j in enumerate((lower[:, 1], upper[:, 1])):
+            second = first * along_j
+            for k, along_k in enumerate((lower[:, 2], upper[:, 2])):
+                step = i * stride[0] + j * stride[1] + k
+                part = np.bincount(flat, second * along_k, total.size - step)
+                total[step:] += part
+    return total.reshape(n_frames, *shape)
