@@ -15,13 +15,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.spatial import cKDTree
+from scipy.special import expit, ndtr
 
 from myoscope.core import VESSELS, InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.core.segments import Vessel
 from myoscope.simulate.coronary_tree import DOMINANCE_SHARE, CoronaryTree, Dominance, Place, draw_tree
-from myoscope.simulate.wall_field import cell_weight, smooth_field
+from myoscope.simulate.wall_field import cell_place_mm, cell_weight, smooth_field
 
 Cardiomyopathy = Literal["dilated", "hypertrophic"]
 
@@ -33,6 +34,8 @@ HEALTHY_COLLATERAL_INDEX = 0.22
 resistances in `perfusion` so that hyperaemic flow falls with narrowing as it does in people."""
 
 MICROVASCULAR_LOG_SD = 0.2
+
+_ROUGH_MM, _BORDER_MM = 2.5, 2.3
 
 _SITES: Mapping[str, tuple[tuple[str, float, float, float], ...]] = MappingProxyType(
     {
@@ -115,9 +118,9 @@ class CoronaryDisease:
     contractility: float = 1.0
 
     def __post_init__(self) -> None:
-        for found in (*self.stenoses, *self.infarcts):
-            self.tree.vessel(found.place.branch)
-        if not (0 < self.microvascular_factor and 0 <= self.diffuse_loss < 1):
+        for place in (*(s.place for s in self.stenoses), *(i.place for i in self.infarcts)):
+            self.tree.vessel(place.branch)
+        if not (self.microvascular_factor > 0 and 0 <= self.diffuse_loss < 1):
             raise InvalidValue("the microvascular factor is positive and the diffuse loss lies from 0 to below 1")
         if not all(0 <= self.collateral_index[v] < 1 for v in VESSELS):
             raise InvalidValue(f"collateral indices lie from 0 to below 1, got {dict(self.collateral_index)}")
@@ -240,31 +243,28 @@ def coronary_disease(
 def _scar(tree: CoronaryTree, infarcts: tuple[Infarct, ...], rng: np.random.Generator) -> FloatArray:
     """Dead share of the wall: the core of each bed, with a border zone about 10 mm wide."""
     alive = np.ones(tree.supply.shape[1:])
-    rough = 0.06 * smooth_field(12.0, rng, max(len(infarcts), 1))
-    for infarct, uneven in zip(infarcts, rough, strict=False):
+    rough_mm = _ROUGH_MM * smooth_field(12.0, rng, max(len(infarcts), 1))
+    for infarct, uneven_mm in zip(infarcts, rough_mm, strict=False):
         bed = tree.bed(infarct.place)
-        if bed.max() < 0.3:
-            continue
-        # Necrosis spares the rim of the bed, where neighbouring arteries reach: the core is where the supply most
-        # depends on the closed artery, and a smoothed depth tells core from rim once the share saturates at 1.
-        depth = _depth(bed) + uneven * _depth(bed).max()
         inside = bed > 0.5
-        cut = float(np.quantile(depth[inside], 1 - infarct.share_of_bed)) if inside.any() else float(depth.max())
-        border = 0.10 * float(depth.max())
-        alive *= 1 - infarct.transmurality * bed / (1 + np.exp(-(depth - cut) / border * 2))
+        if not inside.any():
+            continue  # an artery that does not reach the left ventricle leaves no scar in it
+        # The rim of a bed is fed from its neighbours and survives; the core that dies is what lies deepest in it.
+        depth_mm = _depth_mm(inside) + uneven_mm
+        cut_mm = float(np.quantile(depth_mm[inside], 1 - infarct.share_of_bed))
+        alive *= 1 - infarct.transmurality * bed * expit((depth_mm - cut_mm) / _BORDER_MM)
     scar: FloatArray = 1 - alive
     return scar
 
 
-def _depth(bed: FloatArray) -> FloatArray:
-    """How deep each cell lies within a bed, smoothly, 0 outside and 1 in the middle of a large bed."""
-    depth = bed.copy()
-    for _ in range(4):  # round the circle and along the wall; the apex and the base end the wall
-        depth = (depth + np.roll(depth, 3, 1) + np.roll(depth, -3, 1)) / 3
-        up, down = np.vstack([depth[2:], depth[-1:], depth[-1:]]), np.vstack([depth[:1], depth[:1], depth[:-2]])
-        depth = (depth + up + down) / 3
-    smooth: FloatArray = bed * depth
-    return smooth
+def _depth_mm(inside: NDArray[np.bool_]) -> FloatArray:
+    """Distance to the border of a bed, (ring, angle), positive inside; the base is no border."""
+    place = cell_place_mm()
+    depth = np.full(inside.shape, 99.0)
+    if not inside.all():
+        depth[inside] = cKDTree(place[~inside]).query(place[inside])[0]
+        depth[~inside] = -cKDTree(place[inside]).query(place[~inside])[0]
+    return depth
 
 
 def draw_coronaries(risk: CoronaryRisk, rng: np.random.Generator) -> CoronaryDisease:

@@ -32,7 +32,15 @@ RAMUS_SHARE = 0.22
 
 _NODE_MM = 7.0  # one feeding place for each such length of artery
 _BORDER_MM = 3.5  # overlap of neighbouring beds: a tenth to nine tenths within about four times this
-_VESSEL_OF = {"LAD": "LAD", "D1": "LAD", "D2": "LAD", "ramus": "LCx", "LCx": "LCx", "OM1": "LCx", "OM2": "LCx"}
+_VESSEL_OF: Mapping[str, Vessel] = {
+    "LAD": "LAD",
+    "D1": "LAD",
+    "D2": "LAD",
+    "ramus": "LCx",
+    "LCx": "LCx",
+    "OM1": "LCx",
+    "OM2": "LCx",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +71,9 @@ class CoronaryTree:
         if branch == "LM":
             return "LM"
         if branch in _VESSEL_OF:
-            return _VESSEL_OF[branch]  # type: ignore[return-value]
+            return _VESSEL_OF[branch]
         mouth = self.parent[branch]
-        return "RCA" if mouth is None else self.vessel(mouth.branch)  # type: ignore[return-value]
+        return "RCA" if mouth is None else self.vessel(mouth.branch)
 
     def is_downstream(self, of: Place, place: Place) -> bool:
         """Whether blood on its way to ``place`` passes ``of``."""
@@ -89,14 +97,15 @@ class CoronaryTree:
 
     def vessel_supply(self) -> FloatArray:
         """Share of each cell's blood from each artery in the order of ``VESSELS``, (3, ring, angle)."""
-        owner = np.array([VESSELS.index(self.vessel(place.branch)) for place in self.node])  # type: ignore[arg-type]
+        owner = np.array([VESSELS.index(self.vessel(place.branch)) for place in self.node])
         shares: FloatArray = np.stack([self.supply[owner == v].sum(0) for v in range(len(VESSELS))])
         return shares
 
     @property
     def territory(self) -> NDArray[np.int16]:
         """Index into ``VESSELS`` of the artery that gives each cell most, (ring, angle)."""
-        return self.vessel_supply().argmax(0).astype(np.int16)
+        owner: NDArray[np.int16] = self.vessel_supply().argmax(0).astype(np.int16)
+        return owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ def draw_tree(dominance: Dominance, rng: np.random.Generator) -> CoronaryTree:
         "PDA": _Course(((0.97, crux), (0.60, crux + 4), (0.28 + end_depth[5], crux + 22)), 2.5 + turn(3)),
     }
     # The trunk of the circumflex follows the groove as far as its share of the inferior wall reaches.
-    last = {"right": 325.0, "balanced": 292.0, "left": 250.0}[dominance] + turn(8) - 360
+    last = {"right": 325.0, "balanced": 306.0, "left": 250.0}[dominance] + turn(8) - 360
     course["LCx"] = _Course(((0.98, 62.0), (0.985, 0.5 * (62 + last)), (0.985, last)), -1.0 + turn(2), 0.15)
     parent: dict[str, Place | None] = {
         "LM": None,
@@ -176,7 +185,7 @@ def draw_tree(dominance: Dominance, rng: np.random.Generator) -> CoronaryTree:
 
 def _owner(branch: str, dominance: Dominance) -> int:
     if branch in _VESSEL_OF:
-        return VESSELS.index(_VESSEL_OF[branch])  # type: ignore[arg-type]
+        return VESSELS.index(_VESSEL_OF[branch])
     left = dominance == "left" or (branch == "PL" and dominance == "balanced")
     return VESSELS.index("LCx" if left else "RCA")
 
@@ -194,7 +203,7 @@ def _walk(course: _Course) -> tuple[FloatArray, FloatArray]:
         fine = np.stack([np.hypot(x, y), np.degrees(np.arctan2(y, x))], -1)
     points = on_wall_mm(fine[:, 0], fine[:, 1])
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    n = max(int(round(length[-1] / _NODE_MM)), 2)
+    n = max(round(length[-1] / _NODE_MM), 2)
     pick = np.searchsorted(length, (np.arange(n) + 0.5) / n * length[-1])
     along = course.starts + (1 - course.starts) * length[pick] / length[-1]
     return fine[pick], along

@@ -22,7 +22,7 @@ from myoscope.simulate.perfusion import Perfusion, State, StressType
 
 @dataclass(frozen=True, slots=True)
 class _Biology:
-    """One tracer: nuclide, % of the dose in healthy heart by kind of stress, half-lives in min, liver to heart at 45."""
+    """One tracer: nuclide, % of the dose in healthy heart by kind of stress, half-lives in min, ratios to the heart."""
 
     nuclide: str
     heart_percent: Mapping[str, float]  # rest, exercise, pharmacological

@@ -7,8 +7,8 @@ they are wide open everywhere. Collaterals bring flow in proportion to the press
 all beds are solved together, so serial narrowings, side branches and a narrowed left main need no special case.
 
 The two resistances are this project's choice, made with the usual collaterals so that hyperaemic flow is about normal
-up to 40 to 50 % of the diameter, half at 70 to 75 % and a quarter or a little more at 90 %, and resting flow holds up to
-85 %. Levels of flow follow volunteers (0.72 at rest and 2.89 mL/min/g stressed, Sdringola 2011), lower with age.
+up to 40 to 50 % of the diameter, half at 70 to 75 % and a quarter or a little more at 90 %, and resting flow holds up
+to 85 %. Levels of flow follow volunteers (0.72 at rest and 2.89 mL/min/g stressed, Sdringola 2011), lower with age.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _through_narrowings(
     if not kept:
         return np.ones(n), np.ones(n)
     passes = np.stack([b for _, b in kept], axis=1)  # (node, stenosis)
-    vessel = np.array([VESSELS.index(tree.vessel(p.branch)) for p in tree.node])  # type: ignore[arg-type]
+    vessel = np.array([VESSELS.index(tree.vessel(p.branch)) for p in tree.node])
     beds, bed_of = np.unique(np.column_stack([passes, vessel]), axis=0, return_inverse=True)
     bed_of = bed_of.reshape(-1)
     size = np.bincount(bed_of, (tree.supply * cell_weight()).sum((1, 2)), len(beds))  # share of the wall
