@@ -65,8 +65,9 @@ def draw_organs(build: Build, seat: CardiacFrame, heart_size: float, rng: np.ran
     elevated = float(rng.uniform(8, 26)) if rng.random() < 1 / 6 else 0.0
     left = lowest + float(rng.normal(2, 6)) + 0.25 * (build.bmi - 26) + elevated
     right = lowest + float(rng.normal(16, 6)) + 0.25 * (build.bmi - 26)
-    near = bool(rng.random() < 0.25)
-    # Around the left flexure: near the inferior wall, or well below it.
+    # The left flexure of the colon: near the inferior wall, or well below it. It shows there only when bile has come
+    # so far, which is a matter of uptake, so that about one person in five has a hot loop near the heart.
+    near = bool(rng.random() < 0.6)
     flexure = left - (15 if near else float(rng.uniform(75, 110))) * s
     transverse = right - float(rng.uniform(135, 165)) * s
     front = yc - 0.55 * ay

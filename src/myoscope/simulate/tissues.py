@@ -90,31 +90,20 @@ class Tissues:
     def activity(self, concentration_kBq_mL: Mapping[str, float]) -> Volume:
         """Activity of everything but the heart, kBq/mL.
 
-        ``concentration_kBq_mL`` is keyed by organ; blood vessels may also be given as ``blood``, the heart's own
-        entries are passed over: a beating heart places them.
+        ``concentration_kBq_mL`` is keyed by organ; blood vessels may also be given as ``blood``. Other entries are
+        passed over: the heart's own, which a beating heart places, and organs that lie outside the grid.
 
         Raises
         ------
         InvalidValue
-            If a tissue of this body has no concentration, or a name is not one of its tissues.
+            If a tissue of this body has no concentration.
         """
         given = dict(concentration_kBq_mL)
         if "blood" in given:
             given.setdefault("vessel_blood", given["blood"])
-        unknown = set(given) - set(ORGANS) - set(HEART) - {"blood"}
         missing = [name for name in self.fraction if name in ORGANS and name not in given]
-        if unknown or missing:
-            raise InvalidValue(
-                "activity is given per organ: "
-                + "; ".join(
-                    part
-                    for part in (
-                        f"nothing is known about {', '.join(sorted(unknown))}" if unknown else "",
-                        f"no concentration of {', '.join(missing)}" if missing else "",
-                    )
-                    if part
-                )
-            )
+        if missing:
+            raise InvalidValue(f"activity is given per organ; no concentration of {', '.join(missing)}")
         total = np.zeros(self.grid.shape, np.float32)
         for name, share in self.fraction.items():
             if name in ORGANS:
