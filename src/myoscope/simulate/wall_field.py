@@ -15,7 +15,7 @@ from myoscope.core import N_ANGLES, N_RINGS
 from myoscope.core.geometry import FloatArray, frozen
 
 _SHORT_MM, _LONG_MM, _BEYOND_EQUATOR_MM = 30.0, 72.0, 18.0
-_FEATURES = 96
+_WAVES = 192  # chance correlation of far places below a tenth
 
 
 @cache
@@ -74,12 +74,16 @@ def smooth_field(length_mm: float, rng: np.random.Generator, n: int = 1) -> Floa
     """Random fields on the wall, (n, ring, angle), mean 0 and SD 1 over patients, correlated over ``length_mm``.
 
     Sums of plane waves through the average heart (random Fourier features of a Gaussian kernel), so the apex is as
-    smooth as the rest and no seam shows at angle 0.
+    smooth as the rest and no seam shows at angle 0. The waves are drawn once for each length and are everybody's;
+    a patient draws their strengths, which makes a field as cheap as one small matrix product.
     """
-    wave = rng.standard_normal((n, 3, _FEATURES)) / length_mm
-    phase = rng.uniform(0, 2 * np.pi, (n, 1, _FEATURES))
-    amplitude = rng.standard_normal((n, _FEATURES, 1))
-    place = cell_place_mm().reshape(-1, 3)
-    total = np.cos(place @ wave + phase) @ amplitude * np.sqrt(2 / _FEATURES)
-    field: FloatArray = total.reshape(n, N_RINGS, N_ANGLES)
+    field: FloatArray = (rng.standard_normal((n, 2 * _WAVES)) @ _waves(float(length_mm))).reshape(n, N_RINGS, N_ANGLES)
     return field
+
+
+@cache
+def _waves(length_mm: float) -> FloatArray:
+    """Cosine and sine of each wave in each cell, (2 waves, cell); the squares of a cell sum to 1."""
+    wave = np.random.default_rng(0).standard_normal((_WAVES, 3)) / length_mm
+    phase = wave @ cell_place_mm().reshape(-1, 3).T
+    return frozen(np.concatenate([np.cos(phase), np.sin(phase)]) / np.sqrt(_WAVES), np.float64)
