@@ -1,5 +1,25 @@
-"""From projections to a volume: filtered back-projection, MLEM and OSEM.
+"""From projections to a volume: filtered back-projection, MLEM and OSEM, and the filters that follow them.
 
-In: ``Projections`` and the physics to believe in. Out: a ``Volume`` in counts. Empty so far: until then
-projections are read and described, and the analysis says that it cannot go on from them.
+In: ``Projections``, and the physics to believe in (a mu map, expected scatter). Out: a ``Volume`` on an axis-aligned
+grid in counts (or kBq/mL), gated or dynamic as the projections were, with every step in ``made_by``; and a survey of
+what is doubtful about the projections. Pictures of gates come from filtered back-projection, as clinics do.
 """
+
+from myoscope.reconstruct.fbp import filtered_back_projection as filtered_back_projection
+from myoscope.reconstruct.filters import Butterworth as Butterworth
+from myoscope.reconstruct.filters import Filter as Filter
+from myoscope.reconstruct.filters import Gaussian as Gaussian
+from myoscope.reconstruct.filters import Hann as Hann
+from myoscope.reconstruct.filters import smooth as smooth
+from myoscope.reconstruct.from_projections import ReconstructionSettings as ReconstructionSettings
+from myoscope.reconstruct.from_projections import image_grid as image_grid
+from myoscope.reconstruct.from_projections import reconstruct as reconstruct
+from myoscope.reconstruct.from_projections import reconstruct_frames as reconstruct_frames
+from myoscope.reconstruct.from_projections import without_gates as without_gates
+from myoscope.reconstruct.mlem import Measurement as Measurement
+from myoscope.reconstruct.mlem import log_likelihood as log_likelihood
+from myoscope.reconstruct.mlem import mlem as mlem
+from myoscope.reconstruct.osem import ordered_subsets as ordered_subsets
+from myoscope.reconstruct.osem import osem as osem
+from myoscope.reconstruct.survey import Survey as Survey
+from myoscope.reconstruct.survey import survey as survey
