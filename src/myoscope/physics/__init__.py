@@ -1,5 +1,12 @@
 """How counts arise: projector, attenuation, collimator, scatter, decay, noise and tracer kinetics.
 
 In: activity and attenuation maps on a grid, and the geometry of a camera. Out: the counts it expects, and the
-operators that reconstruction and simulation share. Empty so far: the first operator comes with reconstruction.
+operators that reconstruction and simulation share.
 """
+
+from myoscope.physics.attenuation import attenuation_per_cm as attenuation_per_cm
+from myoscope.physics.collimator import COLLIMATORS as COLLIMATORS
+from myoscope.physics.collimator import Collimator as Collimator
+from myoscope.physics.operator import Projector as Projector
+from myoscope.physics.parallel import ParallelProjector as ParallelProjector
+from myoscope.physics.parallel import parallel_projector as parallel_projector

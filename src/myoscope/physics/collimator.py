@@ -12,7 +12,7 @@ K = 0.26 for hexagonal, 0.28 for square and 0.24 for round holes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,10 @@ from myoscope.core.geometry import FloatArray
 
 _PACKING = {"hexagonal": 0.26, "square": 0.28, "round": 0.24}
 _MU_LEAD_PER_MM = 2.692  # at 140.5 keV
+# Mass attenuation coefficients of lead in cm2/g (NIST), on both sides of its K edge.
+_LEAD_KEV = (50.0, 60.0, 80.0, 88.0, 88.01, 100.0, 150.0, 200.0, 300.0)
+_LEAD_CM2_G = (8.041, 5.021, 2.419, 1.910, 7.683, 5.549, 2.014, 0.9985, 0.4031)
+_REFERENCE_KEV = 140.5
 _FWHM_PER_SIGMA = 2.3548
 # A parallel-hole camera of a sodium-iodide crystal: 3.8 mm FWHM, and the share of the arriving photons that ends in
 # the photopeak window. The gap (collimator to crystal, with the mean depth of interaction) is not published with the
@@ -36,7 +40,8 @@ class Collimator:
 
     Lengths in mm. ``gap_mm`` is the gap behind the collimator plus the mean depth of interaction,
     ``intrinsic_fwhm_mm`` the detector's own resolution, ``efficiency`` the share of the photons arriving at the
-    detector that is counted in the photopeak window, ``mu_per_mm`` the attenuation of the septa.
+    detector that is counted in the photopeak window, ``mu_per_mm`` the attenuation of the septa; all at 140.5 keV.
+    A ``pixelated`` detector resolves its pixel at any energy.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Collimator:
     intrinsic_fwhm_mm: float = _INTRINSIC_NAI_MM
     efficiency: float = _EFFICIENCY_NAI
     mu_per_mm: float = _MU_LEAD_PER_MM
+    pixelated: bool = False
 
     def __post_init__(self) -> None:
         if self.holes not in _PACKING:
@@ -83,6 +89,27 @@ class Collimator:
         fwhm: FloatArray = np.hypot(geometric, self.intrinsic_fwhm_mm)
         return fwhm
 
+    def at(self, energy_keV: float) -> Collimator:
+        """The same camera for photons of another energy.
+
+        Septa of lead let other energies through differently, and a crystal's light, so its resolution, goes with
+        the square root of the energy; the efficiency is kept.
+        """
+        if not _LEAD_KEV[0] <= energy_keV <= _LEAD_KEV[-1]:
+            raise InvalidValue(f"collimators are described from 50 to 300 keV, got {energy_keV:g} keV")
+        if energy_keV == _REFERENCE_KEV:
+            return self
+        lead = [
+            np.exp(np.interp(np.log(energy), np.log(_LEAD_KEV), np.log(_LEAD_CM2_G)))
+            for energy in (energy_keV, _REFERENCE_KEV)
+        ]
+        light = 1.0 if self.pixelated else float(np.sqrt(_REFERENCE_KEV / energy_keV))
+        return replace(
+            self,
+            mu_per_mm=self.mu_per_mm * float(lead[0] / lead[1]),
+            intrinsic_fwhm_mm=self.intrinsic_fwhm_mm * light,
+        )
+
     def sigma_mm(self, distance_mm: ArrayLike) -> FloatArray:
         """Standard deviation of the Gaussian with that resolution."""
         return self.fwhm_mm(distance_mm) / _FWHM_PER_SIGMA
@@ -98,6 +125,6 @@ COLLIMATORS = {
         Collimator("VENTRI-LEHR", 1.40, 0.15, 30.00),
         Collimator("PH-LEHR", 1.22, 0.152, 27.00),
         # Registered to cadmium-zinc-telluride pixels of 2.46 mm, whose width is the intrinsic resolution.
-        Collimator("GE-CZT-670", 2.26, 0.20, 45.00, holes="square", intrinsic_fwhm_mm=2.46),
+        Collimator("GE-CZT-670", 2.26, 0.20, 45.00, holes="square", intrinsic_fwhm_mm=2.46, pixelated=True),
     )
 }

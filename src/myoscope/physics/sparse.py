@@ -1,0 +1,54 @@
+"""Sparse matrices that spread voxels over detector planes, and gather them back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SparseRows:
+    """A sparse matrix by rows, for products with dense matrices of many columns.
+
+    Row r holds ``weight[start[r]:start[r + 1]]`` in the columns ``index[...]``. The product sums weighted rows of
+    the dense matrix as an embedding does, which on one CPU thread is several times faster than torch's product of
+    compressed rows, and runs on a GPU as it is.
+    """
+
+    index: Tensor  # (entries,) int32
+    start: Tensor  # (rows + 1,) int32
+    weight: Tensor  # (entries,) float32
+
+    def __matmul__(self, dense: Tensor) -> Tensor:
+        """This matrix (rows, n) times a contiguous dense one (n, columns)."""
+        from torch.nn.functional import embedding_bag
+
+        return embedding_bag(
+            self.index, dense, self.start, mode="sum", per_sample_weights=self.weight, include_last_offset=True
+        )
+
+    def to(self, device: str | torch.device) -> SparseRows:
+        return SparseRows(self.index.to(device), self.start.to(device), self.weight.to(device))
+
+
+def sparse_rows(row: NDArray[Any], column: NDArray[Any], weight: NDArray[Any], n_rows: int) -> SparseRows:
+    """A sparse matrix from its entries in any order; entries of weight zero are left out."""
+    import torch
+
+    used = weight != 0
+    row, column, weight = row[used], column[used], weight[used]
+    order = np.argsort(row, kind="stable")
+    start = np.zeros(n_rows + 1, dtype=np.int32)
+    np.cumsum(np.bincount(row, minlength=n_rows), out=start[1:])
+    return SparseRows(
+        torch.from_numpy(column[order].astype(np.int32)),
+        torch.from_numpy(start),
+        torch.from_numpy(weight[order].astype(np.float32)),
+    )
