@@ -32,7 +32,7 @@ _N_PHASES = 24
 _WALL_LAYERS = 6
 # Below this share of the mean thickness a wall's first harmonic has no time of its own.
 _LEAST_AMPLITUDE = 0.004
-_PAPILLARIES = ((9, 16, 29), (57, 15, 28))  # column (45 and 285 degrees), first and last row
+_PAPILLARIES = ((9, 15, 30), (57, 14, 29))  # column (45 and 285 degrees), first and last row
 
 
 class Contracting(Protocol):
@@ -136,7 +136,7 @@ class BeatingHeart:
         others = np.array([rv_wall_kBq_mL, blood_kBq_mL, atrial_wall_kBq_mL], float)
         if not (np.isfinite(wall).all() and np.isfinite(others).all()) or wall.min() < 0 or others.min() < 0:
             raise InvalidValue("activity concentrations are finite and not negative")
-        concentration = {
+        concentration: dict[str, FloatArray | float] = {
             "lv_wall": wall,
             "papillary": wall,
             "papillary_space": -float(blood_kBq_mL),
@@ -190,7 +190,7 @@ class BeatingHeart:
         """Content of the voxels by gate (or averaged over the gates) from matter and what a mL of it carries."""
         inverse = np.linalg.inv(grid.affine)
         turn, shift = inverse[:3, :3].T.astype(np.float32), inverse[:3, 3].astype(np.float32)
-        width = float(np.clip(self._cell_mm / grid.spacing_mm.max(), 0.2, 1.0))
+        width = float(max(self._cell_mm / grid.spacing_mm.min(), 0.2))
         frames = []
         for gate in gates:
             index, content = [], []
@@ -213,7 +213,7 @@ class BeatingHeart:
                 continue
             frames.append(deposit(grid.shape, np.concatenate(index), np.concatenate(content), width=width)[0])
         if merge:
-            return np.mean(frames, axis=0)[None]
+            frames = [np.mean(frames, axis=0)]
         return np.stack(frames)
 
 
@@ -290,7 +290,8 @@ def _inward(diastole: FloatArray, systole: FloatArray) -> FloatArray:
     normal[0] = normal[1].mean(axis=0)
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
     outwards = np.sign((normal * (diastole - diastole.mean(axis=(0, 1)))).sum(axis=-1).mean())
-    return _cells(-outwards * ((systole - diastole) * normal).sum(axis=-1))
+    inward: FloatArray = -outwards * ((systole - diastole) * normal).sum(axis=-1)
+    return _cells(inward)
 
 
 def _phase_deg(thickness: FloatArray, times: FloatArray) -> FloatArray:
@@ -318,7 +319,8 @@ def _gated_surfaces(heart: Heart, wall: MovingWall, n_gates: int, each: int) -> 
     def resampled(nodes: FloatArray) -> FloatArray:
         first = np.take_along_axis(nodes, low[..., None], axis=1)
         second = np.take_along_axis(nodes, low[..., None] + 1, axis=1)
-        return first + share * (second - first)
+        between: FloatArray = first + share * (second - first)
+        return between
 
     mid, span = resampled(mid), resampled(span)
     still = heart.surfaces
@@ -352,18 +354,18 @@ def _matter(heart: Heart, wall: MovingWall, pieces: FloatArray, times: FloatArra
     along = np.linspace(0, 1, N_RINGS + 1)[:, None]
     spine = endo[1:, 0, :1] + along * (spine_end - endo[1:, 0, 0])[:, None]
     cavity = enclosed_mL(endo[1:])
-    coarse = closed_endo[:, :, ::2]
-    blood = fill(np.broadcast_to(spine[:, :, None], coarse.shape), coarse, 8)
+    blood = fill(np.broadcast_to(spine[:, :, None], closed_endo.shape), closed_endo, 7)
     exact = blood.volume_mL * (cavity / blood.total_mL)[:, None]
     matter["lv_blood"] = lps(Samples(blood.points, exact))
     if heart.papillary_mL > 0:
         matter["papillary"] = _papillaries(heart, endo[1:], spine, cavity)
 
-    # The right heart does not feel the left one's delays; its slow chambers are sampled once per gate.
+    # The right heart does not feel the left one's delays; it and the atria are sampled once in most gates.
     course = contraction_course(times)
-    middles = np.concatenate([[0], 1 + np.arange(each // 2, len(times) - 1, each)])
-    matter["rv_blood"] = lps(heart.right.cavity(epi[1:], course[1:]))
-    right_wall = heart.right.wall(epi, course)
+    every = each if len(times) > 8 * each else max(each // 8, 1)
+    some = np.concatenate([[0], 1 + np.arange(every // 2, len(times) - 1, every)])
+    matter["rv_blood"] = lps(heart.right.cavity(epi[some[1:]], course[some[1:]]))
+    right_wall = heart.right.wall(epi[some], course[some])
     matter["rv_wall"] = lps(Samples(right_wall.points[1:], right_wall.volume_mL[1:]))
 
     slope = wall.valve[:, 1:]
@@ -378,7 +380,7 @@ def _matter(heart: Heart, wall: MovingWall, pieces: FloatArray, times: FloatArra
         (heart.right_atrium, right_mouth, np.array([-4.0, -6.0, -1.0])),
     ):
         back = mouth[0] + aside * np.array([1, 1, atrium.length_mm])
-        place = (mouth[middles], slope[middles], back, course[middles])
+        place = (mouth[some], slope[some], back, course[some])
         blood_parts.append(atrium.samples(*place))
         wall_parts.append(atrium.wall(*place))
     for name, parts in (("atrial_blood", blood_parts), ("atrial_wall", wall_parts)):
@@ -394,12 +396,12 @@ def _papillaries(heart: Heart, endo: FloatArray, spine: FloatArray, cavity: Floa
     As the cavity (time,) empties round them they take a larger part of its girth and depth.
     """
     fuller = np.sqrt(heart.edv_mL / cavity)[:, None, None]
-    deep = np.minimum(0.40 * fuller, 0.75)
+    deep = np.minimum(0.46 * fuller, 0.8)
     points, cells = [], []
     for column, first, last in _PAPILLARIES:
         rows = np.arange(first, last)
         for turn in (-0.75, -0.25, 0.25, 0.75):
-            aside = column + 2.6 * turn * fuller[..., 0]
+            aside = column + 3.2 * turn * fuller[..., 0]
             low = np.floor(aside).astype(int)
             share = (aside - low)[..., None, None]
             time = np.arange(len(endo))[:, None, None]

@@ -14,9 +14,9 @@ import numpy as np
 from myoscope.core.geometry import FloatArray
 from myoscope.simulate.lv_shape import ANGLES_RAD, ARC
 
-# Insertions of the free wall at 110 degrees (anterior) and 250 degrees (inferior), from a fifth of the way up.
+# Insertions of the free wall at 110 degrees (anterior) and 250 degrees (inferior), from the apical quarter up.
 _COLUMNS = np.arange(22, 51)
-_FIRST_ROW = 8
+_FIRST_ROW = 9
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,7 +43,7 @@ class RightVentricle:
 
     def _depth(self, course: FloatArray) -> FloatArray:
         """Depth of the cavity at the nodes; (time, row, column)."""
-        along = ((ARC[_FIRST_ROW:] - ARC[_FIRST_ROW]) / (1 - ARC[_FIRST_ROW])) ** 0.7
+        along = ((ARC[_FIRST_ROW:] - ARC[_FIRST_ROW]) / (1 - ARC[_FIRST_ROW])) ** 0.85
         turn = (_COLUMNS - _COLUMNS[0]) / (_COLUMNS[-1] - _COLUMNS[0])
         across = np.sin(np.pi * turn) ** 0.75
         squeeze = 1 - self.systolic_share * course
@@ -54,7 +54,7 @@ class RightVentricle:
         """Blood between septum and free wall; ``epi`` (time, 41, 72, 3), ``course`` (time,) share of contraction."""
         septum, outwards = _septum(epi)
         outer = septum + self._depth(course)[..., None] * outwards
-        return fill(septum, outer, 9)
+        return fill(_twice(septum), _twice(outer), 13)
 
     def wall(self, epi: FloatArray, course: FloatArray) -> Samples:
         """Free wall; its pieces keep the volume they have at the first time."""
@@ -64,7 +64,8 @@ class RightVentricle:
         taper = np.clip(depth[0] / (0.5 * self.wall_mm), 0.35, 1)
         thick = self.wall_mm * taper
         for _ in range(2):
-            samples = fill(inner, inner + (thick * np.ones_like(depth))[..., None] * outwards, 2)
+            outer = inner + (thick * np.ones_like(depth))[..., None] * outwards
+            samples = fill(_twice(inner), _twice(outer), 2)
             # One thickness per time keeps the volume of the whole wall.
             thick = thick * (samples.total_mL[0] / samples.total_mL)[:, None, None]
         return Samples(samples.points, np.broadcast_to(samples.volume_mL[:1], samples.volume_mL.shape))
@@ -86,22 +87,30 @@ def _septum(epi: FloatArray) -> tuple[FloatArray, FloatArray]:
     return epi[:, _FIRST_ROW:][:, :, _COLUMNS], outwards
 
 
+def _twice(sheet: FloatArray) -> FloatArray:
+    """A sheet of nodes (time, row, column, 3) with another column between each two."""
+    finer = np.empty((*sheet.shape[:2], 2 * sheet.shape[2] - 1, 3))
+    finer[:, :, ::2] = sheet
+    finer[:, :, 1::2] = 0.5 * (sheet[:, :, 1:] + sheet[:, :, :-1])
+    return finer
+
+
 def fill(inner: FloatArray, outer: FloatArray, n: int) -> Samples:
     """Samples between two matched, open sheets of nodes (time, row, column, 3), ``n`` deep.
 
     Volumes are Jacobians of (row, column, depth) at the middle of each piece.
     """
-    depth = (np.arange(n) + 0.5) / n
-    n_times = inner.shape[0]
+    n_times, n_rows, n_columns = (inner.shape[0], inner.shape[1] - 1, inner.shape[2] - 1)
+    # Neighbours stand a quarter of a layer nearer and farther: no shells of samples, which a lattice would show.
+    stagger = 0.25 * (-1.0) ** (np.arange(n_rows)[:, None] + np.arange(n_columns))
+    depth = ((np.arange(n) + 0.5)[:, None, None] + stagger)[..., None] / n
 
     def corners(nodes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         a, b, c, d = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
         return 0.25 * (a + b + c + d), 0.5 * (b + d - a - c), 0.5 * (c + d - a - b)
 
     low, high = corners(inner), corners(outer)
-    centre, along, around = (
-        p[:, None] + depth[:, None, None, None] * (q - p)[:, None] for p, q in zip(low, high, strict=True)
-    )
+    centre, along, around = (p[:, None] + depth * (q - p)[:, None] for p, q in zip(low, high, strict=True))
     across = (high[0] - low[0])[:, None] / n
     volume = np.abs((np.cross(along, around) * across).sum(axis=-1)) / 1000
     return Samples(centre.reshape(n_times, -1, 3), volume.reshape(n_times, -1))
@@ -119,7 +128,7 @@ class Atrium:
     def samples(self, mouth: FloatArray, slope: FloatArray, back: FloatArray, course: FloatArray) -> Samples:
         """Blood. ``mouth`` (time, 3) is the middle of the valve, ``slope`` (time, 2) the rise of its plane per mm
         lateral and up, ``back`` (3,) the fixed end of the sac, ``course`` (time,) the ventricles' contraction."""
-        return self._between(0.0, 1.0, 6, mouth, slope, back, course)
+        return self._between(0.0, 1.0, 9, mouth, slope, back, course)
 
     def wall(self, mouth: FloatArray, slope: FloatArray, back: FloatArray, course: FloatArray) -> Samples:
         """The wall; it keeps the volume it has at the first time."""
@@ -137,8 +146,8 @@ class Atrium:
         back: FloatArray,
         course: FloatArray,
     ) -> Samples:
-        edges = np.linspace(0, 1, 15)
-        turn = np.linspace(0, 2 * np.pi, 31)
+        edges = np.linspace(0, 1, 19)
+        turn = np.linspace(0, 2 * np.pi, 49)
         middle = mouth[:, None] + edges[:, None] * (back - mouth)[:, None]
         radius = self.radius_mm * np.sqrt(np.clip(1 - ((edges - 0.4) / 0.6) ** 2, 1e-4, None))
         radius = radius * (1 + self.swell * course)[:, None]

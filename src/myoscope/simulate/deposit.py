@@ -25,18 +25,27 @@ def deposit(
     """Content of every voxel from samples spread over cubes; shape (frame, i, j, k).
 
     ``index`` (n, 3) holds fractional voxel indices of the samples' centres, ``content`` (n,) what each carries,
-    ``width`` the side of a sample in voxels, above 0 to 1 (1 shares a sample among its eight neighbours
-    trilinearly, a small width puts it into the voxel it lies in); ``frame`` says to which of ``n_frames``
+    ``width`` the side of a sample in voxels (1 shares a sample among its eight neighbours trilinearly, a small
+    width puts it into the voxel it lies in, a larger one is cut into cubes of one voxel or less); ``frame`` says to which of ``n_frames``
     lattices a sample belongs.
 
     Raises
     ------
     InvalidValue
-        If a sample reaches beyond the lattice, or the width is not in (0, 1].
+        If a sample reaches beyond the lattice, or the width is not positive.
     """
-    if not 0 < width <= 1:
-        raise InvalidValue(f"samples are up to one voxel wide, got {width:g} voxels")
-    points = np.asarray(index, np.float32)
+    if not 0 < width < np.inf:
+        raise InvalidValue(f"a sample is wider than nothing, got {width:g} voxels")
+    points, weight = np.asarray(index, np.float32), np.asarray(content, np.float32)
+    frames = np.asarray(frame, np.intp)
+    n = int(np.ceil(width - 1e-6))
+    if n > 1:
+        width /= n
+        offset = (np.arange(n, dtype=np.float32) - 0.5 * (n - 1)) * np.float32(width)
+        cube = np.stack(np.meshgrid(offset, offset, offset, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+        points = (points + cube).reshape(-1, 3)
+        weight = np.tile(weight / n**3, n**3)
+        frames = np.tile(np.broadcast_to(frames, len(points) // n**3), n**3)
     # Share of a cube beyond the face between two neighbouring voxels.
     half = np.float32(0.5 - 0.5 * width)
     low = np.floor(points)
@@ -48,8 +57,7 @@ def deposit(
     cells = low.astype(np.int32)
     flat = cells[:, 0] * stride[0] + cells[:, 1] * stride[1] + cells[:, 2]
     size = shape[0] * shape[1] * shape[2]
-    flat = flat.astype(np.intp) + np.asarray(frame, np.intp) * size
-    weight = np.asarray(content, np.float32)
+    flat = flat.astype(np.intp) + frames * size
     total = np.zeros(n_frames * size)
     for i, along_i in enumerate((lower[:, 0], upper[:, 0])):
         first = weight * along_i

@@ -31,7 +31,7 @@ MUSCLE_G_PER_ML = 1.05
 _EDV_ML = {"M": (166.0, 32.0), "F": (124.0, 21.0)}
 _MASS_G = {"M": (103.0, 21.0), "F": (70.0, 13.0)}
 _SURFACE_M2 = {"M": (2.00, 0.17), "F": (1.73, 0.16)}
-_VOLUME_MASS_CORRELATION = 0.6
+_VOLUME_MASS_CORRELATION = 0.75
 _EDV_RANGE_ML = (30.0, 300.0)
 # A ventricle dilated for years gains mass, but less than volume (eccentric hypertrophy) [DEC].
 _MASS_WITH_DILATION = 0.5
@@ -170,8 +170,8 @@ def draw_heart(
     edv_mL, mass_g = _draw_size(sex, body_surface_m2(height_cm, weight_kg), rng)
     edv_mL = float(np.clip(edv_mL * dilation, *_EDV_RANGE_ML))
     mass_g *= hypertrophy * dilation**_MASS_WITH_DILATION
-    # A wall of 0.3 to 4 g per mL of cavity: beyond lies no heart.
-    mass_g = float(np.clip(mass_g, max(25.0, 0.3 * edv_mL), max(4.0 * edv_mL, 90.0)))
+    # A wall of 0.42 to 3.5 g per mL of cavity: beyond lies no heart.
+    mass_g = float(np.clip(mass_g, max(25.0, 0.42 * edv_mL), max(3.5 * edv_mL, 90.0)))
     rounder = float(np.clip(dilation, 1, 2.5)) ** 0.28
     form = LVForm(
         elongation=float(np.clip(rng.normal(2.02, 0.13) / rounder, 1.35, 2.4)),
@@ -186,8 +186,9 @@ def draw_heart(
     )
     form = fit_volumes(form, cavity_mL=edv_mL, wall_mL=mass_g / MUSCLE_G_PER_ML)
     mid, span = form.wall()
-    # Right ventricle: slightly larger than the left in health; the dilated left one does not take it along fully.
-    right_mL = float(np.clip(edv_mL / dilation**0.6 * rng.normal(1.02, 0.10), 30, 260))
+    # The right ventricle is as large as the left in health, but a quarter of it, its outflow, lies beyond the
+    # crescent; a dilated left one does not take it along fully.
+    right_mL = float(np.clip(0.75 * edv_mL / dilation**0.6 * rng.normal(1.0, 0.10), 25, 200))
     right = fit_right_ventricle(
         mid + 0.5 * span,
         cavity_mL=right_mL,

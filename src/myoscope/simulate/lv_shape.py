@@ -14,7 +14,7 @@ import numpy as np
 from myoscope.core import N_ANGLES, N_RINGS, InvalidValue
 from myoscope.core.geometry import FloatArray
 
-ANGLES_RAD: FloatArray = np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES)
+ANGLES_RAD: FloatArray = np.linspace(0, 2 * np.pi, N_ANGLES, endpoint=False)
 ARC: FloatArray = np.linspace(0, 1, N_RINGS + 1)
 # Rows over which the wall's direction turns into the valve plane, in which it ends.
 _LEAN_FROM = 0.8
@@ -106,7 +106,7 @@ class LVForm:
     def wall(self) -> tuple[FloatArray, FloatArray]:
         """Mid-wall nodes and the vectors from endo- to epicardium; each (41, 72, 3)."""
         mid = self.mid()
-        p0, p1, p2 = self.valve_plane()
+        _, p1, p2 = self.valve_plane()
         direction = across_wall(mid, np.array([-p1, -p2, 1.0]))
         return mid, direction * self.thickness()[..., None]
 
