@@ -1,0 +1,448 @@
+"""A virtual patient put together: person, disease, body, heart, tracer and motion, from one seed.
+
+Every part is drawn from a random stream of its own, so that a further draw in one part moves none of the others. A
+patient depends on seed, site and number; the same three give the same patient, whoever else is simulated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myoscope.core import VESSELS, CardiacFrame, Grid, InvalidValue
+from myoscope.core.geometry import FloatArray
+from myoscope.physics.beats import Rhythm
+from myoscope.simulate.beat import BeatingHeart
+from myoscope.simulate.cameras import EMISSIONS, Emission
+from myoscope.simulate.contraction import Contraction, contract
+from myoscope.simulate.deficit import SHARE_OF_WALL
+from myoscope.simulate.heart import MUSCLE_G_PER_ML, Heart, draw_heart
+from myoscope.simulate.motion import Motion, draw_motion
+from myoscope.simulate.organ_uptake import lung_factor, organ_concentrations
+from myoscope.simulate.outcome import FollowUp, HeartSummary, follow_up
+from myoscope.simulate.person import Sex
+from myoscope.simulate.population_columns import Value, facts_row, outcome_row
+from myoscope.simulate.referral import PatientFacts, Population, draw_patient_facts
+from myoscope.simulate.scene import Scene
+from myoscope.simulate.sites import Position, Site, State, site_named
+from myoscope.simulate.tissues import ORGANS, Tissues
+from myoscope.simulate.torso import Torso, draw_torso
+
+Disease = Literal[
+    "any",
+    "none",
+    "LAD",
+    "LCx",
+    "RCA",
+    "three-vessel",
+    "left-main",
+    "infarct",
+    "microvascular",
+    "lbbb",
+    "cardiomyopathy",
+]
+"""What a patient may be asked to have; ``any`` leaves it to chance, ``none`` means no obstructed artery and no scar."""
+STATES: tuple[State, ...] = ("stress", "rest")
+
+BODY_GRID = Grid.axis_aligned((64, 48, 44), spacing_mm=9.6)
+"""Where everything but the heart lies: 61 x 46 x 42 cm about the camera's centre."""
+_HEART_VOXEL_MM = 3.2
+
+# The dedicated cameras see a small field: the technologist puts the heart into its middle, to within this (SD).
+_CENTRED_TO_MM = 5.0
+_HOURS_BETWEEN_DOSES = 3.0
+_TURNING_OVER_MIN = 4.0  # from the end of one position to the start of the next
+_SICK_VESSELS_BELOW = 0.7  # hyperaemic flow that is left where small vessels are diseased
+_MOST_TRIES = 20_000
+# Bodies and hearts are drawn for people of these builds; beyond, the nearest is taken.
+_HEIGHT_CM, _BMI = (140.0, 210.0), (15.5, 49.5)
+_CAVITY_FACTOR = (0.75, 1.55)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One acquisition of a patient's study: state, position, and when it begins after the injection."""
+
+    state: State
+    position: Position
+    minutes_after_injection: float
+    duration_s: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.state}-{self.position}"
+
+
+@dataclass(frozen=True, eq=False)
+class VirtualPatient:
+    """One person with a heart, its disease and what happens to them in one study. Made by `draw_patient`.
+
+    ``facts`` holds person, disease, perfusion, findings and decisions, ``outcome`` the years after; ``torso`` lies as
+    drawn, ``heart`` in its supine place; ``contraction`` is how the wall moves in each state.
+    """
+
+    seed: int
+    index: int
+    site: Site
+    facts: PatientFacts
+    torso: Torso
+    heart: Heart
+    contraction: Mapping[State, Contraction]
+    outcome: FollowUp
+    _beats: dict[tuple[State, Position, int], BeatingHeart] = field(default_factory=dict, repr=False)
+
+    @property
+    def identifier(self) -> str:
+        """A made-up name that tells patients of all seeds and sites apart."""
+        return f"{self.site.name}-{self.seed}-{self.index:06d}"
+
+    @property
+    def emission(self) -> Emission:
+        """Photons of the site's tracer."""
+        return EMISSIONS["Tl-201" if self.site.tracer == "thallium" else "Tc-99m"]
+
+    def looks(self, states: tuple[State, ...] = STATES, *, all_positions: bool = True) -> tuple[Look, ...]:
+        """The acquisitions of this patient's study: the site's first position in every state, the others in stress.
+
+        ``all_positions`` False leaves the others out.
+        """
+        found = []
+        for state in states:
+            scan = self.site.scan(state)
+            minutes = scan.minutes_after_injection
+            for position in self.site.positions if state == "stress" and all_positions else self.site.positions[:1]:
+                found.append(Look(state, position, minutes, scan.duration_s))
+                minutes += scan.duration_s / 60 + _TURNING_OVER_MIN
+        return tuple(found)
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """The random stream of this patient for one purpose; the same name gives the same stream from its start."""
+        return _stream(self.seed, self.site, self.index, purpose)
+
+    def placed(self, position: Position) -> Torso:
+        """The body as it lies in the camera in a position."""
+        if self.site.camera == "conventional":
+            return self.torso
+        centre = self.torso.seat(position).centre_mm
+        return self.torso.moved(self.rng(f"table {position}").normal(0, _CENTRED_TO_MM, 3) - centre)
+
+    def frame(self, position: Position) -> CardiacFrame:
+        """Where the wall's centre lies and the long axis points, LPS mm in the camera, on average over breathing."""
+        return self.placed(position).seat(position)
+
+    def beating(self, state: State, position: Position, n_phases: int = 8) -> BeatingHeart:
+        """The heart over one beat in the camera."""
+        key = (state, position, n_phases)
+        if key not in self._beats:
+            beating = self.heart.beat(_asked(self.contraction[state]), n_phases, seat=self.frame(position))
+            self._beats[key] = beating
+        return self._beats[key]
+
+    def tissues(self, state: State, position: Position, grid: Grid = BODY_GRID, *, n_phases: int = 8) -> Tissues:
+        """The body with its heart, averaged over the beat, on a grid in the camera."""
+        heart = self.beating(state, position, n_phases).fractions(grid)
+        return self.placed(position).tissues(grid, position=position, heart=heart)
+
+    def concentrations(self, look: Look) -> tuple[dict[str, float], FloatArray]:
+        """Tracer in organs (kBq/mL) and in the wall of the left ventricle (40, 72) in the middle of an acquisition.
+
+        In a one-day protocol, what the first dose left is still there.
+        """
+        wall = np.zeros((40, 72))
+        organs: dict[str, float] = {}
+        for state, dose_MBq, minutes in self._doses(look):
+            uptake = self.facts.stress_uptake if state == "stress" else self.facts.rest_uptake
+            person = self.facts.person
+            given = organ_concentrations(
+                tracer=self.site.tracer,
+                state=state,
+                stress_type=person.stress_type,
+                minutes_after_injection=minutes,
+                injected_MBq=dose_MBq,
+                weight_kg=person.weight_kg,
+                sex=person.sex,
+                rng=self.rng(f"organs {state}"),
+                lv_wall_mL=self.heart.mass_g / MUSCLE_G_PER_ML,
+                lung_factor=lung_factor(self.facts.perfusion, state=state),
+            )
+            wall = wall + given["lv_wall"] * uptake
+            for name, value in given.items():
+                organs[name] = organs.get(name, 0.0) + value
+        return organs, wall
+
+    def _doses(self, look: Look) -> list[tuple[State, float, float]]:
+        """State, activity and minutes before the middle of the acquisition of every dose that is in the body."""
+        middle = look.minutes_after_injection + look.duration_s / 120
+        doses = [(look.state, self.site.scan(look.state).dose_MBq, middle)]
+        other: State = "rest" if look.state == "stress" else "stress"
+        if self.site.residual_MBq(look.state) > 0:
+            doses.append((other, self.site.scan(other).dose_MBq, middle + 60 * _HOURS_BETWEEN_DOSES))
+        return doses
+
+    def scene(
+        self, look: Look, *, n_phases: int = 8, heart_grid: Grid | None = None, body_grid: Grid = BODY_GRID
+    ) -> Scene:
+        """What the camera sees in one acquisition: activity in kBq/mL and attenuation at the photopeak.
+
+        ``n_phases`` is how many phases of the beat are told apart (1: their average). ``heart_grid`` is the box round
+        the heart; by default the smallest one of voxels of 3.2 mm.
+        """
+        beating = self.beating(look.state, look.position, n_phases)
+        organs, wall = self.concentrations(look)
+        heart = beating.activity(
+            heart_grid or beating.box_grid(_HEART_VOXEL_MM),
+            wall_kBq_mL=wall,
+            rv_wall_kBq_mL=organs["rv_wall"],
+            blood_kBq_mL=organs["blood"],
+            atrial_wall_kBq_mL=organs["atrial_wall"],
+        )
+        tissues = self.tissues(look.state, look.position, body_grid, n_phases=n_phases)
+        background = tissues.activity({name: value for name, value in organs.items() if name in ORGANS})
+        return Scene(heart, background, tissues.attenuation_per_cm(self.emission.energy_keV))
+
+    def motion(self, look: Look) -> Motion:
+        """How the patient breathes and moves during an acquisition."""
+        person = self.facts.person
+        return draw_motion(
+            sex=person.sex,
+            state=look.state,
+            stress_type=person.stress_type,
+            rng=self.rng(f"motion {look.name}"),
+            duration_s=look.duration_s,
+        )
+
+    def rhythm(self, look: Look) -> Rhythm:
+        """The heart's rhythm during an acquisition: near the resting rate, a little above it after stress."""
+        rng = self.rng(f"rhythm {look.name}")
+        rate = self.facts.person.rest_heart_rate_bpm + (4.0 if look.state == "stress" else 0.0) + rng.normal(0, 3.0)
+        # Most hearts skip now and then; a few do so all the time.
+        ectopy = float(min(rng.gamma(0.5, 0.02), 0.2))
+        return Rhythm(
+            rr_ms=float(np.clip(60_000 / rate, 450, 1500)), variability=float(rng.uniform(0.02, 0.07)), ectopy=ectopy
+        )
+
+    def row(self) -> dict[str, Value]:
+        """The patient's line in a table: values of ``population_columns.POPULATION_COLUMNS``."""
+        return {**facts_row(self.facts), **outcome_row(self.outcome)}
+
+    def truth(self) -> dict[str, Any]:
+        """Everything that is true of this patient, as plain numbers and words (JSON), without the maps."""
+        function = {}
+        for state in STATES:
+            beating = self.beating(state, self.site.positions[0])
+            function[state] = {
+                "edv_mL": beating.edv_mL,
+                "esv_mL": beating.esv_mL,
+                "ef_percent": beating.ef_percent,
+                "end_systole_share_of_beat": beating.end_systole,
+                "cavity_dilation_diameter": self.contraction[state].dilation,
+            }
+        looks = {}
+        for look in self.looks():
+            frame = self.frame(look.position)
+            organs, _ = self.concentrations(look)
+            motion, rhythm = self.motion(look), self.rhythm(look)
+            looks[look.name] = {
+                "minutes_after_injection": look.minutes_after_injection,
+                "duration_s": look.duration_s,
+                "dose_MBq": self.site.scan(look.state).dose_MBq,
+                "residual_dose_MBq": self.site.residual_MBq(look.state),
+                "heart_centre_mm": [float(x) for x in frame.centre_mm],
+                "heart_long_axis": [float(x) for x in frame.long_axis],
+                "concentration_kBq_mL": organs,
+                "breathing_head_feet_mm": motion.breathing_si_mm,
+                "breathing_anterior_mm": motion.breathing_ap_mm,
+                "breathing_period_s": motion.breathing_period_s,
+                "upward_creep_mm": motion.creep_mm,
+                "drift_mm_per_min": list(motion.drift_mm_per_min),
+                "shifts": [{"time_s": shift.time_s, "by_mm": list(shift.by_mm)} for shift in motion.shifts],
+                "rr_ms": rhythm.rr_ms,
+                "ectopic_share": rhythm.ectopy,
+            }
+        return {
+            "synthetic": "simulated; not a patient",
+            "seed": self.seed,
+            "index": self.index,
+            "site": self.site.name,
+            "camera": self.site.camera,
+            "tracer": self.site.tracer,
+            "protocol": self.site.protocol,
+            "row": {name: _plain(value) for name, value in self.row().items()},
+            "coronaries": self.facts.disease.as_dict(),
+            "left_ventricle": {"mass_g": self.heart.mass_g, **function},
+            "body": {"breast_mL": self.torso.breast_mL, "lung_density_g_mL": self.torso.lung_density},
+            "looks": looks,
+        }
+
+    def truth_maps(self) -> dict[str, NDArray[np.float64]]:
+        """True polar maps (40, 72) by name; described in `TRUTH_MAPS`."""
+        facts = self.facts
+        maps = {
+            "truth_stress_uptake": facts.stress_uptake,
+            "truth_rest_uptake": facts.rest_uptake,
+            "truth_stress_flow": facts.perfusion.stress_flow_mL_min_g,
+            "truth_rest_flow": facts.perfusion.rest_flow_mL_min_g,
+            "truth_scar": facts.perfusion.scar_fraction,
+            "truth_territory": facts.disease.territory.astype(float),
+            "truth_diseased": facts.disease.diseased,
+        }
+        for state in STATES:
+            beating = self.beating(state, self.site.positions[0])
+            maps[f"truth_{state}_thickening"] = beating.thickening_percent
+            maps[f"truth_{state}_displacement"] = beating.displacement_mm
+            maps[f"truth_{state}_phase"] = beating.phase_deg
+        return {name: np.asarray(value, np.float64) for name, value in maps.items()}
+
+
+TRUTH_MAPS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "truth_stress_uptake": ("tracer per mL of wall under stress relative to healthy wall", "1"),
+        "truth_rest_uptake": ("tracer per mL of wall at rest relative to healthy wall", "1"),
+        "truth_stress_flow": ("blood flow of living muscle under stress", "mL/min/g"),
+        "truth_rest_flow": ("blood flow of living muscle at rest", "mL/min/g"),
+        "truth_scar": ("dead share of the wall's thickness", "1"),
+        "truth_territory": ("artery that gives most: 0 LAD, 1 LCx, 2 RCA", "1"),
+        "truth_diseased": ("share of the blood that must pass an obstructive narrowing", "1"),
+        **{
+            f"truth_{state}_{what}": (meaning.format(when), unit)
+            for state, when in (("stress", "after stress"), ("rest", "at rest"))
+            for what, (meaning, unit) in {
+                "thickening": ("gain of wall thickness from end diastole to end systole {}", "%"),
+                "displacement": ("inward motion of the endocardium from end diastole to end systole {}", "mm"),
+                "phase": ("time of greatest thickness in the cycle by its first harmonic {}", "deg"),
+            }.items()
+        },
+    }
+)
+"""Meaning and unit of each true map."""
+
+
+def draw_patient(
+    seed: int,
+    *,
+    site: Site | str,
+    population: Population = "all",
+    index: int = 0,
+    disease: Disease = "any",
+    sex: Sex | None = None,
+) -> VirtualPatient:
+    """One virtual patient of a site and population; the same arguments give the same patient.
+
+    ``disease`` asks for one; patients are then drawn until one has it, and nothing else is changed. Arteries asked for
+    are the only obstructed ones. ``sex`` restricts further.
+
+    Raises
+    ------
+    InvalidValue
+        A seed or number below 0, or no such site, population or disease; or nobody found who fits.
+    """
+    if seed < 0 or index < 0:
+        raise InvalidValue(f"seed and number of a patient are not negative, got {seed} and {index}")
+    if disease not in get_args(Disease):
+        raise InvalidValue(f"a disease is {', '.join(get_args(Disease))}, not {disease!r}")
+    place = site_named(site) if isinstance(site, str) else site
+
+    def stream(purpose: str) -> np.random.Generator:
+        return _stream(seed, place, index, purpose)
+
+    facts = _facts(place, population, disease, sex, stream("facts"))
+    person, found = facts.person, facts.disease
+    height_cm = float(np.clip(person.height_cm, *_HEIGHT_CM))
+    weight_kg = float(np.clip(person.weight_kg, *(bmi * (height_cm / 100) ** 2 for bmi in _BMI)))
+    torso = draw_torso(sex=person.sex, height_cm=height_cm, weight_kg=weight_kg, rng=stream("torso"))
+    heart = draw_heart(
+        sex=person.sex,
+        height_cm=height_cm,
+        weight_kg=weight_kg,
+        seat=torso.heart_seat,
+        rng=stream("heart"),
+        # A factor on diameters here, on volume there.
+        dilation=float(np.clip(found.dilation**3, 0.2, 3)),
+        hypertrophy=float(np.clip(found.hypertrophy, 0.5, 3)),
+    )
+    # The same stream for both states: they differ by what stress did.
+    contraction = {state: contract(found, facts.perfusion, state=state, rng=stream("contraction")) for state in STATES}
+    patient = VirtualPatient(seed, index, place, facts, torso, heart, contraction, _NOT_FOLLOWED)
+    summary = HeartSummary(
+        deficit_percent=facts.deficit.stress_percent,
+        ischaemic_percent=facts.deficit.ischaemic_percent,
+        scar_percent=100 * float((SHARE_OF_WALL * facts.perfusion.scar_fraction).sum()),
+        ef_percent=float(np.clip(patient.beating("rest", place.positions[0]).ef_percent, 0, 100)),
+    )
+    outcome = follow_up(
+        person,
+        summary,
+        stream("outcome"),
+        referred=facts.referred,
+        obstructive_vessels=facts.obstructive_vessels,
+    )
+    return VirtualPatient(seed, index, place, facts, torso, heart, contraction, outcome, patient._beats)
+
+
+_NOT_FOLLOWED = FollowUp(math.nan, math.nan, math.nan, math.nan, False)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Asked:
+    """A contraction as the heart is asked for it: the cavity's volume is dilated, not its diameter."""
+
+    thickening: FloatArray
+    delay_deg: FloatArray
+    dilation: float
+
+
+def _asked(contraction: Contraction) -> _Asked:
+    cavity = float(np.clip(contraction.dilation**3, *_CAVITY_FACTOR))
+    return _Asked(contraction.thickening, contraction.delay_deg, cavity)
+
+
+def _facts(
+    site: Site, population: Population, disease: Disease, sex: Sex | None, rng: np.random.Generator
+) -> PatientFacts:
+    fits = _WANTED[disease]
+    for _ in range(_MOST_TRIES):
+        facts = draw_patient_facts(site, population, rng, sex=sex)
+        if fits(facts):
+            return facts
+    raise InvalidValue(f"{_MOST_TRIES} patients of site {site.name} held nobody with {disease}")
+
+
+def _only(*vessels: str) -> Callable[[PatientFacts], bool]:
+    def fits(facts: PatientFacts) -> bool:
+        obstructed = {v for v in VESSELS if facts.disease.obstructive[v]}
+        return obstructed == set(vessels) and not facts.disease.left_main_obstructive
+
+    return fits
+
+
+_WANTED: Mapping[Disease, Callable[[PatientFacts], bool]] = {
+    "any": lambda facts: True,
+    "none": lambda facts: _only()(facts) and not facts.disease.infarcts,
+    "LAD": _only("LAD"),
+    "LCx": _only("LCx"),
+    "RCA": _only("RCA"),
+    "three-vessel": _only(*VESSELS),
+    "left-main": lambda facts: facts.disease.left_main_obstructive,
+    "infarct": lambda facts: bool(facts.disease.infarcts),
+    "microvascular": lambda facts: _only()(facts) and facts.disease.microvascular_factor < _SICK_VESSELS_BELOW,
+    "lbbb": lambda facts: facts.disease.lbbb,
+    "cardiomyopathy": lambda facts: facts.disease.cardiomyopathy is not None,
+}
+
+
+def _stream(seed: int, site: Site, index: int, purpose: str) -> np.random.Generator:
+    # Names and not numbers: a purpose that is added later does not shift the others.
+    entropy = [seed, crc32(site.name.encode()), index, crc32(purpose.encode())]
+    return np.random.default_rng(np.random.SeedSequence(entropy))
+
+
+def _plain(value: Value) -> Value | None:
+    """JSON has no NaN: a missing number is null."""
+    return None if isinstance(value, float) and math.isnan(value) else value
