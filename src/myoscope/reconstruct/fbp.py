@@ -29,8 +29,8 @@ def filtered_back_projection(
     """Slices of n_u by n_u pixels, shape (..., i, j, v), from projections (..., view, v, u).
 
     The axis of rotation projects to the middle of the u axis; pixels of the image are those of the detector, i to
-    the patient's left, j to posterior (LPS). The values are scaled so that the image of an object without
-    attenuation holds as many counts as one view does on average.
+    the patient's left, j to posterior (LPS). Pixels beyond the circle that all views see are 0. The values are scaled
+    so that the image of an object without attenuation holds as many counts as one view does on average.
 
     ``angle_deg`` are DICOM detector angles, of any arc; an arc of less than half a turn leaves streaks. ``window``
     multiplies the ramp; None leaves it bare. The result is on the device of ``counts``, float32.
@@ -107,13 +107,15 @@ def _back_projection(angle_deg: tuple[float, ...], n_u: int) -> Tensor:
     # u runs along (-cos, sin) of the detector angle.
     u = (-np.cos(angles)[:, None] * x.ravel() + np.sin(angles)[:, None] * y.ravel()) + (n_u - 1) / 2
     low = np.floor(u).astype(np.int64)
+    # Corners that some views do not see would be wrong, not just noisy.
+    seen = np.hypot(x, y).ravel() <= n_u / 2
     rows, columns, values = [], [], []
     pixel = np.broadcast_to(np.arange(n_u * n_u), u.shape)
     view = np.broadcast_to(np.arange(len(angles))[:, None], u.shape)
     for side in (0, 1):
         at = low + side
         share = weights[:, None] * (1 - np.abs(u - at))
-        inside = (at >= 0) & (at < n_u) & (share > 0)
+        inside = (at >= 0) & (at < n_u) & (share > 0) & seen
         rows.append(pixel[inside])
         columns.append((view * n_u + at)[inside])
         values.append(share[inside])

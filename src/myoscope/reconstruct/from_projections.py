@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _USUAL_KEV = 140.5
 _VIEWS_PER_SUBSET = 4
+_ROUNDING = 1e-5  # simulated expected counts may lie this share of the maximum below zero
+_SQUARE = 1e-3  # by how much the sides of a square pixel may differ
 _PINHOLE_GRID = (52, 52, 48)
 _PINHOLE_VOXEL_MM = 4.0
 
@@ -192,14 +194,17 @@ def _reconstruct_batch(
     progress: Progress | None,
 ) -> tuple[NDArray[np.float32], Grid, tuple[str, ...], str]:
     """Images (batch, i, j, k) of counts (batch, view, v, u) of one geometry, their grid, the steps, the unit."""
+    if not np.isfinite(counts).all() or counts.min() < -_ROUNDING * counts.max():
+        raise InvalidValue("projections hold counts that are negative or no numbers")
+    counts = np.maximum(counts, 0)
     if not counts.sum() > 0:
         raise InvalidValue("the projections hold no counts")
-    if not np.isfinite(counts).all() or counts.min() < 0:
-        raise InvalidValue("projections hold counts that are negative or no numbers")
     pinhole = projections.collimator == GENERIC_19_PINHOLE
     method = settings.method
     if method == "auto":
-        method = "fbp" if many and attenuation is None and not pinhole else "osem"
+        width, height = projections.pixel_mm
+        cheap = many or abs(width / height - 1) > _SQUARE
+        method = "fbp" if cheap and attenuation is None and not pinhole else "osem"
     if method == "fbp":
         if pinhole:
             raise InvalidValue("filtered back-projection needs parallel views; a pinhole camera has none")
@@ -310,7 +315,7 @@ def _projector(
     from myoscope.physics.parallel import parallel_projector
 
     width, height = projections.pixel_mm
-    if abs(width / height - 1) > 1e-3:
+    if abs(width / height - 1) > _SQUARE:
         raise InvalidValue(f"iterative reconstruction needs square detector pixels, got {width:g} x {height:g} mm")
     radius_mm = looked.radius_mm
     if settings.radius_mm is not None:
