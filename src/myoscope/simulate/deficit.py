@@ -18,8 +18,8 @@ from myoscope.core import N_ANGLES, N_RINGS, VESSELS, InvalidValue, segment_numb
 
 FloatArray = NDArray[np.float64]
 
-ABNORMAL_BELOW = 0.90
-"""A place counts only where less than this share of healthy uptake is left; people's walls differ by so much."""
+ABNORMAL_BELOW = 0.85
+"""A place counts only where less than this share of healthy uptake is left: healthy walls are uneven by some 5 %."""
 FULL_SCORE_LOSS = 0.70
 _HEALTHY_PERCENTILE = 90.0
 _LONG_MM, _SHORT_MM, _BASE_MM, _CAVITY_END_MM = 68.0, 31.0, 22.0, 4.5
@@ -60,6 +60,9 @@ def _mean_wall() -> tuple[NDArray[np.int16], FloatArray]:
 
 SEGMENT_OF_PLACE, SHARE_OF_WALL = _mean_wall()
 """Segment number (40, 72) and share of the wall (40, 72, sum 1) on the polar grid of an average wall."""
+_SEGMENT_INDEX = SEGMENT_OF_PLACE.astype(int).ravel() - 1
+SHARE_OF_SEGMENT = np.bincount(_SEGMENT_INDEX, SHARE_OF_WALL.ravel(), 17)
+"""Share of the wall in each of the 17 segments, sum 1."""
 
 
 def deficit(stress_uptake: ArrayLike, rest_uptake: ArrayLike, territory: ArrayLike) -> Deficit:
@@ -106,10 +109,6 @@ def _score(lost: FloatArray) -> FloatArray:
     return weighted
 
 
-_SEGMENT_INDEX = SEGMENT_OF_PLACE.astype(int).ravel() - 1
-_SEGMENT_WEIGHT = np.bincount(_SEGMENT_INDEX, SHARE_OF_WALL.ravel(), 17)
-
-
 def _by_segment(value: FloatArray) -> FloatArray:
-    mean: NDArray[Any] = np.bincount(_SEGMENT_INDEX, (SHARE_OF_WALL * value).ravel(), 17) / _SEGMENT_WEIGHT
+    mean: NDArray[Any] = np.bincount(_SEGMENT_INDEX, (SHARE_OF_WALL * value).ravel(), 17) / SHARE_OF_SEGMENT
     return mean

@@ -186,8 +186,7 @@ def _lower_triangle() -> NDArray[np.float64]:
     for (one, other), value in ASSUMED_CORRELATION.items():
         i, j = _LATENT.index(one), _LATENT.index(other)
         matrix[i, j] = matrix[j, i] = value
-    lower: NDArray[np.float64] = np.linalg.cholesky(matrix)
-    return lower
+    return np.linalg.cholesky(matrix).astype(np.float64)
 
 
 _LOWER = _lower_triangle()
@@ -198,7 +197,7 @@ def draw_person(site: Site, rng: np.random.Generator) -> Person:
     z = dict(zip(_LATENT, (_LOWER @ rng.standard_normal(len(_LATENT))).tolist(), strict=True))
     woman = z["male"] < ndtri(site.share_women)
 
-    low, high = (ndtr((edge - site.age_mean_y) / _AGE_SD_Y) for edge in (_YOUNGEST_Y, _OLDEST_Y))
+    low, high = (float(ndtr((edge - site.age_mean_y) / _AGE_SD_Y)) for edge in (_YOUNGEST_Y, _OLDEST_Y))
     age_y = site.age_mean_y + _AGE_SD_Y * float(ndtri(low + (high - low) * ndtr(z["age"])))
     height_cm = (161.5 if woman else 175.5) + (6.6 if woman else 7.2) * z["height"]
     bmi = float(np.clip(site.bmi_median_kg_m2 * math.exp(_BMI_LOG_SD * z["bmi"]), _SMALLEST_BMI, _LARGEST_BMI))

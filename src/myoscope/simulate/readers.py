@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core import InvalidValue
-from myoscope.simulate.deficit import Deficit
+from myoscope.simulate.deficit import FULL_SCORE_LOSS, SHARE_OF_SEGMENT, Deficit
 from myoscope.simulate.person import Person
 
 FloatArray = NDArray[np.float64]
@@ -31,6 +31,7 @@ _DIAPHRAGM[[3, 9]] = 1.0
 _DIAPHRAGM[[2, 8, 4, 10, 14]] = 0.5
 _UNEVEN_SD = 0.045
 _CHANGE_SD = 0.025
+_COUNTED_ABOVE = 0.15
 _SCORE_EDGES = np.array([0.155, 0.2625, 0.4375, 0.6125])
 """Missing share of uptake at which a score of 1, 2, 3 and 4 begins."""
 IMPRESSIONS = ("normal", "probably normal", "equivocal", "probably abnormal", "abnormal")
@@ -44,6 +45,12 @@ class Appearance:
     stress: FloatArray
     rest: FloatArray
     artefact: FloatArray
+
+    @property
+    def stress_percent(self) -> float:
+        """Deficit of the image on the scale of TPD, percent: what a measurement of it might come to."""
+        counted = np.where(self.stress > _COUNTED_ABOVE, np.minimum(self.stress / FULL_SCORE_LOSS, 1), 0)
+        return 100 * float((SHARE_OF_SEGMENT * counted).sum())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from myoscope.core import VESSELS
@@ -21,9 +22,13 @@ from myoscope.simulate.coronaries import CoronaryRisk
 from myoscope.simulate.person import Person, Symptoms
 from myoscope.simulate.population_constants import CALIBRATED, Calibrated
 
+FloatArray = NDArray[np.float64]
+
 SYMPTOM_LOGIT: Mapping[Symptoms, float] = MappingProxyType(
     {"asymptomatic": -0.40, "dyspnoea": 0.10, "atypical": 0.0, "typical": 1.40}
 )
+LEFT_MAIN_SHARE = 0.05
+"""Odds of a narrowed left main, as a share of those of the LAD; assumed."""
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
@@ -55,7 +60,7 @@ def coronary_risk(person: Person, *, site_logit: float = 0.0, constants: Calibra
         obstructive_lad=lad,
         obstructive_lcx=lcx,
         obstructive_rca=rca,
-        left_main=0.05 * lad,
+        left_main=LEFT_MAIN_SHARE * lad,
         infarct=0.85 if person.prior_mi else 0.12 if person.known_cad else 0.02,
         microvascular=min(0.08 + 0.10 * person.diabetes + 0.05 * (person.sex == "F") + 0.05 * person.hypertension, 0.9),
         lbbb=1.0 if person.lbbb else 0.0,
@@ -65,12 +70,18 @@ def coronary_risk(person: Person, *, site_logit: float = 0.0, constants: Calibra
 
 
 def pretest_likelihood(person: Person, *, site_logit: float = 0.0, constants: Calibrated = CALIBRATED) -> float:
-    """Probability that at least one vessel of this person is obstructed, given all that history tells.
-
-    The vessels share one hidden standard normal number with weight ``sqrt(correlation)``; this integrates over it.
-    """
+    """Probability that at least one vessel of this person is obstructed, given all that history tells."""
     risk = coronary_risk(person, site_logit=site_logit, constants=constants)
-    edge = ndtri(np.array([risk.obstructive_lad, risk.obstructive_lcx, risk.obstructive_rca, risk.left_main]))
-    shared = math.sqrt(risk.correlation)
-    spared = 1 - ndtr((edge[:, None] + shared * _NODES) / math.sqrt(1 - risk.correlation))
-    return float(1 - (_WEIGHTS * spared.prod(axis=0)).sum())
+    each = np.array([risk.obstructive_lad, risk.obstructive_lcx, risk.obstructive_rca, risk.left_main])
+    return float(any_obstructed(each, risk.correlation))
+
+
+def any_obstructed(each: FloatArray, correlation: float) -> FloatArray:
+    """Probability of at least one event among correlated ones (last axis) of these probabilities.
+
+    They share one hidden standard normal number with weight ``sqrt(correlation)``; this integrates over it.
+    """
+    shared = math.sqrt(correlation) * _NODES
+    spared = 1 - ndtr((ndtri(each)[..., None] + shared) / math.sqrt(1 - correlation))
+    hit: FloatArray = 1 - spared.prod(axis=-2) @ _WEIGHTS
+    return hit
