@@ -26,6 +26,7 @@ def test_gates_and_what_they_left_out_add_up_to_the_time_of_each_stop() -> None:
 
 def test_a_constant_rhythm_loses_nothing_but_the_cut_at_the_stops() -> None:
     beats = draw_beats(Rhythm(1000, variability=0), n_gates=8, n_phases=8, stop_s=STOPS_S, rng=np.random.default_rng(2))
+    assert beats.gating is not None
     assert beats.gating.rejected_beats == 0
     assert np.allclose(beats.gate_s, STOPS_S.sum() / 8, rtol=1e-9)
 

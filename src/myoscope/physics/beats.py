@@ -49,10 +49,10 @@ class Beats:
 
     ``gate_phase_s`` (stop, gate, phase): seconds of each phase of the heart collected in each gate at each stop of
     the camera; ``left_out_s`` (stop, phase): seconds that no gate took (rejected beats, ends of long beats). Both
-    together are the time of the stop.
+    together are the time of the stop. ``gating`` is None where there is one gate only.
     """
 
-    gating: Gating
+    gating: Gating | None
     gate_phase_s: FloatArray
     left_out_s: FloatArray
 
@@ -72,7 +72,7 @@ def steady_beats(*, n_gates: int, n_phases: int, stop_s: ArrayLike, rr_ms: float
     """Beats that are all alike and all taken: each gate gets its equal share of every stop."""
     times = _stops(stop_s)
     overlap = _overlap(np.linspace(0, 1, n_gates + 1)[None], np.linspace(0, 1, n_phases + 1)[None], np.ones(1))[0]
-    gating = Gating(n_gates, rr_ms)
+    gating = Gating(n_gates, rr_ms) if n_gates > 1 else None
     return Beats(gating, times[:, None, None] * overlap, np.zeros((len(times), n_phases)))
 
 
@@ -81,6 +81,8 @@ def draw_beats(rhythm: Rhythm, *, n_gates: int, n_phases: int, stop_s: ArrayLike
 
     ``stop_s`` holds the duration of each stop of the camera (one entry for a camera that stands still).
     """
+    if n_gates < 2:
+        raise InvalidValue(f"a gated acquisition has at least 2 gates, got {n_gates}")
     times = _stops(stop_s)
     nominal_s = rhythm.rr_ms / 1000
     total_s = float(times.sum())

@@ -281,7 +281,7 @@ def _optical_depths(attenuation: Volume, sight: _Sight, views: Sequence[int]) ->
     size = torch.tensor(attenuation.grid.shape, dtype=torch.float32, device=rays.device)
     # Voxel centres at +-(1 - 1/n): beyond the outer half voxel there is air.
     place = ((2 * index + 1) / size - 1).flip(-1).reshape(1, 1, 1, -1, 3)
-    mu = torch.as_tensor(np.ascontiguousarray(attenuation.array, dtype=np.float32), device=rays.device)
+    mu = torch.as_tensor(np.array(attenuation.array, dtype=np.float32), device=rays.device)
     sampled = torch.nn.functional.grid_sample(mu[None, None], place, align_corners=False).reshape(rays.shape[:-1])
     per_step = sampled / 10 * sight.ray_step_mm
     through: Tensor = torch.cumsum(per_step, dim=1) - per_step / 2 - per_step[:, :1] / 2

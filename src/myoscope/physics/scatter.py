@@ -20,7 +20,7 @@ Differences of density between x and x', the softening on the way out, and coher
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from myoscope.core import EnergyWindow, Grid, InvalidValue
 from myoscope.core.geometry import FloatArray
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _ELECTRON_KEV = 510.99895
@@ -141,6 +142,10 @@ class ScatterKernel:
     spectrum: Tensor
     view_weight: Tensor
     compton_share: float
+
+    def to(self, device: str | torch.device) -> ScatterKernel:
+        """The same kernels on another device."""
+        return replace(self, spectrum=self.spectrum.to(device), view_weight=self.view_weight.to(device))
 
 
 def scatter_kernel(
