@@ -16,8 +16,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
-from myoscope.core import VESSELS, InvalidValue
+from myoscope.core import N_ANGLES, N_RINGS, VESSELS, InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.core.segments import Vessel
 from myoscope.simulate.wall_field import cell_place_mm, on_wall_mm, smooth_field
@@ -176,10 +177,11 @@ def draw_tree(dominance: Dominance, rng: np.random.Generator) -> CoronaryTree:
             reach += [c.reach_mm - shorter] * int(keep.sum())
     points = np.concatenate(place)  # (node, 3)
     owner = np.array([_owner(n.branch, dominance) for n in node])
-    distance = np.sqrt(((cell_place_mm()[None] - points[:, None, None]) ** 2).sum(-1))  # (node, ring, angle)
+    distance = cdist(points, cell_place_mm().reshape(-1, 3)).reshape(-1, N_RINGS, N_ANGLES)
     wander = 3.0 * smooth_field(22.0, rng, len(VESSELS))[owner]
     score = (np.array(reach)[:, None, None] - distance + wander) / _BORDER_MM
-    weight = np.exp(score - score.max(0))
+    score = np.maximum(score - score.max(0), -30.0)
+    weight = np.where(score > -30.0, np.exp(score.astype(np.float32)), 0.0).astype(np.float64)
     return CoronaryTree(dominance, MappingProxyType(parent), tuple(node), weight / weight.sum(0))
 
 
