@@ -43,7 +43,7 @@ class RightVentricle:
 
     def _depth(self, course: FloatArray) -> FloatArray:
         """Depth of the cavity at the nodes; (time, row, column)."""
-        along = ((ARC[_FIRST_ROW:] - ARC[_FIRST_ROW]) / (1 - ARC[_FIRST_ROW])) ** 0.85
+        along = 1 - ((1 - ARC[_FIRST_ROW:]) / (1 - ARC[_FIRST_ROW])) ** 1.5
         turn = (_COLUMNS - _COLUMNS[0]) / (_COLUMNS[-1] - _COLUMNS[0])
         across = np.sin(np.pi * turn) ** 0.75
         squeeze = 1 - self.systolic_share * course

@@ -26,8 +26,8 @@ def deposit(
 
     ``index`` (n, 3) holds fractional voxel indices of the samples' centres, ``content`` (n,) what each carries,
     ``width`` the side of a sample in voxels (1 shares a sample among its eight neighbours trilinearly, a small
-    width puts it into the voxel it lies in, a larger one is cut into cubes of one voxel or less); ``frame`` says to which of ``n_frames``
-    lattices a sample belongs.
+    width puts it into the voxel it lies in, a larger one is cut into cubes of one voxel or less); ``frame`` says
+    to which of ``n_frames`` lattices a sample belongs.
 
     Raises
     ------
