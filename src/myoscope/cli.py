@@ -49,6 +49,37 @@ class Sampling(StrEnum):
     HYBRID = "hybrid"
 
 
+class Population(StrEnum):
+    ALL = "all"
+    REFERRED = "referred"
+    LOW_LIKELIHOOD = "low-likelihood"
+
+
+class Disease(StrEnum):
+    ANY = "any"
+    NONE = "none"
+    LAD = "LAD"
+    LCX = "LCx"
+    RCA = "RCA"
+    THREE_VESSEL = "three-vessel"
+    LEFT_MAIN = "left-main"
+    INFARCT = "infarct"
+    MICROVASCULAR = "microvascular"
+    LBBB = "lbbb"
+    CARDIOMYOPATHY = "cardiomyopathy"
+
+
+class Tier(StrEnum):
+    FULL = "full"
+    MAPS = "maps"
+    LOW_LIKELIHOOD = "low-likelihood"
+
+
+class State(StrEnum):
+    STRESS = "stress"
+    REST = "rest"
+
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output folder if it exists.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
@@ -132,6 +163,119 @@ def demo(
         _finish(result, out / "result", quiet)
 
 
+simulate = typer.Typer(no_args_is_help=True, help="Simulate virtual patients: one study, or a registry.")
+app.add_typer(simulate, name="simulate")
+
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed: the same seed gives the same patients.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes at work, one thread each.")]
+
+
+@simulate.command("patient")
+def simulate_patient(
+    seed: Seed,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the study; it must not exist yet.")],
+    site: Annotated[str, typer.Option(help="Centre: north, harbour, hillside, riverside or coast.")] = "harbour",
+    index: Annotated[int, typer.Option(min=0, help="Number of the patient under this seed.")] = 0,
+    population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
+    disease: Annotated[Disease, typer.Option(help="What the patient shall have.")] = Disease.ANY,
+    ct: Annotated[bool | None, typer.Option("--ct/--no-ct", help="With a CT and a mu map, or without.")] = None,
+    misregistration_mm: Annotated[
+        tuple[float, float, float], typer.Option(help="How far the CT is misplaced: left, posterior, up.")
+    ] = (0.0, 0.0, 0.0),
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate one virtual patient's study: DICOM files, and the truth beside them.
+
+    Exit codes: 0 written; 2 bad call.
+    """
+    with _errors_in_one_sentence(debug, refused=Exit.BAD_CALL):
+        from myoscope.virtual import PatientSettings
+        from myoscope.virtual import simulate_patient as run
+
+        settings = PatientSettings(
+            seed=seed,
+            site=site,
+            index=index,
+            population=population.value,
+            disease=disease.value,
+            with_ct=ct,
+            misregistration_mm=misregistration_mm,
+            overwrite=overwrite,
+        )
+        with _progress(quiet) as progress:
+            patient = run(settings, out, progress=progress)
+        if not quiet:
+            typer.echo(f"{patient.summary}")
+            typer.echo(f"Images: {out / 'dicom'}\nTruth: {out / 'truth.json'}")
+
+
+@simulate.command("registry")
+def simulate_registry(
+    seed: Seed,
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")],
+    site: Annotated[list[str], typer.Option(help="Centre; once for each, patients are dealt out in turn.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the cohort; it must not exist yet.")],
+    population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
+    workers: Workers = 1,
+    state: Annotated[list[State] | None, typer.Option(help="State to image, once for each [both].")] = None,
+    ungated_only: Annotated[bool, typer.Option("--ungated-only", help="No gates and no function.")] = False,
+    all_positions: Annotated[
+        bool, typer.Option("--all-positions", help="Stress in every position of the site, not the first alone.")
+    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate a registry of virtual patients: a cohort folder with a table and polar maps.
+
+    The same call gives the same files, however many workers there are; after a kill it goes on where it was.
+    Exit codes: 0 written; 2 bad call.
+    """
+    with _errors_in_one_sentence(debug, refused=Exit.BAD_CALL, kept=True):
+        from myoscope.registry import RegistrySettings
+        from myoscope.registry import simulate_registry as run
+
+        settings = RegistrySettings(
+            seed=seed,
+            patients=patients,
+            sites=tuple(name for words in site for name in words.split(",")),
+            population=population.value,
+            states=tuple(s.value for s in State if s in state) if state else ("stress", "rest"),
+            gated=not ungated_only,
+            all_positions=all_positions,
+        )
+        with _progress(quiet) as progress:
+            sha256 = run(settings, out, workers=workers, overwrite=overwrite, progress=progress)
+        if not quiet:
+            typer.echo(f"Cohort of {patients} virtual patients: {out} (sha256 {sha256[:12]})")
+
+
+@simulate.command("reference")
+def simulate_reference(
+    tier: Annotated[Tier, typer.Option(help="Which part of the reference registry.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the cohort; it must not exist yet.")],
+    shard: Annotated[int | None, typer.Option(min=0, help="One shard only, into OUT.parts [all, then merged].")] = None,
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate a tier of the reference registry that all systems are trained on; its seed is fixed.
+
+    The work is cut into shards of under 45 minutes on two cores; once all are there, the call without --shard puts
+    them together. Exit codes: 0 written; 2 bad call.
+    """
+    with _errors_in_one_sentence(debug, refused=Exit.BAD_CALL, kept=True):
+        from myoscope.registry import simulate_reference as run
+
+        with _progress(quiet) as progress:
+            said = run(tier.value, out, shard=shard, workers=workers, overwrite=overwrite, progress=progress)
+        if not quiet:
+            typer.echo(said)
+
+
 @app.command()
 def info(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders of one patient's study.")],
@@ -204,8 +348,14 @@ def _leave(sentence: str, code: Exit) -> None:
 
 
 @contextmanager
-def _errors_in_one_sentence(debug: bool) -> Iterator[None]:
-    """Turn every error into one sentence on stderr and an exit code; ``--debug`` lets it through."""
+def _errors_in_one_sentence(
+    debug: bool, *, refused: Exit = Exit.NOTHING_TO_ANALYSE, kept: bool = False
+) -> Iterator[None]:
+    """Turn every error into one sentence on stderr and an exit code; ``--debug`` lets it through.
+
+    ``refused`` is the code for what the library will not do; ``kept`` says that an interrupted call leaves parts from
+    which the same call goes on.
+    """
     from myoscope.core.errors import MyoscopeError, OutputError
 
     try:
@@ -213,11 +363,12 @@ def _errors_in_one_sentence(debug: bool) -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt:
-        _leave("Interrupted; nothing was written.", Exit.INTERRUPTED)
+        then = "the same call goes on from what is done" if kept else "nothing was written"
+        _leave(f"Interrupted; {then}.", Exit.INTERRUPTED)
     except MyoscopeError as error:
         if debug:
             raise
-        _leave(str(error), Exit.BAD_CALL if isinstance(error, OutputError) else Exit.NOTHING_TO_ANALYSE)
+        _leave(str(error), Exit.BAD_CALL if isinstance(error, OutputError) else refused)
     except MemoryError:
         if debug:
             raise

@@ -6,7 +6,9 @@ inferred. The other way: files that read back to the same voxels in the same pla
 
 from myoscope.io.atomic import atomic_folder as atomic_folder
 from myoscope.io.atomic import atomic_write as atomic_write
+from myoscope.io.atomic import output_error as output_error
 from myoscope.io.atomic import refuse_existing as refuse_existing
+from myoscope.io.cohort_folder import COHORT_MANIFEST as COHORT_MANIFEST
 from myoscope.io.cohort_folder import CohortFolder as CohortFolder
 from myoscope.io.cohort_folder import CohortPart as CohortPart
 from myoscope.io.cohort_folder import MapKind as MapKind
@@ -27,6 +29,8 @@ from myoscope.io.nifti import read_nifti as read_nifti
 from myoscope.io.nifti import write_nifti as write_nifti
 from myoscope.io.store import load as load
 from myoscope.io.store import save as save
+from myoscope.io.studies import TRUTH_FILE as TRUTH_FILE
+from myoscope.io.studies import TRUTH_FOLDER as TRUTH_FOLDER
 from myoscope.io.studies import ReadResult as ReadResult
 from myoscope.io.studies import read_paths as read_paths
 from myoscope.io.studies import read_projections as read_projections

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import zarr
 
 FOLDER_SCHEMA_VERSION = 1
-TABLE, MAPS, MANIFEST = "cohort.parquet", "maps.zarr", "cohort.json"
+TABLE, MAPS, COHORT_MANIFEST = "cohort.parquet", "maps.zarr", "cohort.json"
 
 Encoding = Literal["8 bit", "label", "float16"]
 _CODE: dict[str, Any] = {"8 bit": np.uint8, "label": np.uint8, "float16": np.float16}
@@ -149,7 +149,9 @@ class CohortFolder:
         """
         digest = _digest(self.cohort, self.kinds, lambda name: iter([self._encoded(name, slice(None))]))
         if digest != self.sha256:
-            raise UnreadableFile(f"{self.folder.name} is not the cohort that its {MANIFEST} describes (hash differs)")
+            raise UnreadableFile(
+                f"{self.folder.name} is not the cohort that its {COHORT_MANIFEST} describes (hash differs)"
+            )
 
     def _encoded(self, name: str, rows: Any) -> EncodedMap:
         import zarr
@@ -242,7 +244,7 @@ def read_cohort(folder: Path | str) -> CohortFolder:
     """
     folder = Path(folder)
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / COHORT_MANIFEST).read_text(encoding="utf-8"))
         version = manifest["schema_version"]
         if not isinstance(version, int) or version > FOLDER_SCHEMA_VERSION:
             raise UnsupportedFile(
@@ -252,7 +254,7 @@ def read_cohort(folder: Path | str) -> CohortFolder:
         kinds = tuple(MapKind(**{**entry, "shape": tuple(entry["shape"])}) for entry in manifest["maps"])
         return CohortFolder(folder, _read_table(folder / TABLE, tuple(manifest["made_by"])), kinds, manifest["sha256"])
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UnreadableFile(f"{folder} is not a cohort folder ({MANIFEST} or {TABLE} is missing)") from error
+        raise UnreadableFile(f"{folder} is not a cohort folder ({COHORT_MANIFEST} or {TABLE} is missing)") from error
     except (InvalidValue, ValueError, KeyError, TypeError, OSError) as error:
         raise UnreadableFile(f"{folder} is damaged or not a cohort of Myoscope: {error}") from error
 
@@ -394,11 +396,11 @@ def _write(
         "columns": [asdict(column) for column in cohort.columns],
         "maps": [_entry(kind) for kind in kinds],
     }
-    with atomic_folder(folder, replace=replace, sign=MANIFEST) as part:
+    with atomic_folder(folder, replace=replace, sign=COHORT_MANIFEST) as part:
         _write_table(part / TABLE, cohort)
         _write_maps(part / MAPS, len(cohort), kinds, blocks)
         text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-        (part / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+        (part / COHORT_MANIFEST).write_text(text, encoding="utf-8", newline="\n")
     return sha256
 
 

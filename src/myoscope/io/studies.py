@@ -37,6 +37,8 @@ from myoscope.io.dicom_read import NMImage, is_transmission, read_nm, refuse_oth
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
 _INTERFILE_ENDINGS = (".hdr", ".h33", ".hv", ".hs", ".ihdr")
 _RESULT_FILES = {"result.json", "report.html"}
+TRUTH_FILE, TRUTH_FOLDER = "truth.json", "truth"
+"""What lies beside the images of a virtual patient and is no input of an analysis."""
 _HEADER_BYTES = 1 << 20
 
 # What de-identification leaves in place of a name or number: it tells no two patients apart.
@@ -243,6 +245,9 @@ def _list_files(paths: Sequence[Path]) -> tuple[list[Path], set[Path], int]:
                 folders.clear()
                 n_results += 1
                 continue
+            if TRUTH_FILE in names:
+                names = [name for name in names if name != TRUTH_FILE]
+                folders[:] = [name for name in folders if name != TRUTH_FOLDER]
             folders.sort()
             for name in sorted(names):
                 file = (Path(folder) / name).absolute()

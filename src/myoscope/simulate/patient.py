@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope.core import VESSELS, CardiacFrame, Grid, InvalidValue
+from myoscope.core import VESSELS, CardiacFrame, Grid, InvalidValue, Volume
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.beats import Rhythm
 from myoscope.simulate.beat import BeatingHeart
@@ -64,6 +64,7 @@ _MOST_TRIES = 20_000
 # Bodies and hearts are drawn for people of these builds; beyond, the nearest is taken.
 _HEIGHT_CM, _BMI = (140.0, 210.0), (15.5, 49.5)
 _CAVITY_FACTOR = (0.75, 1.55)
+_ROOM_MM = 60.0  # how far a heart may reach beyond an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,24 @@ class VirtualPatient:
         """Photons of the site's tracer."""
         return EMISSIONS["Tl-201" if self.site.tracer == "thallium" else "Tc-99m"]
 
+    @property
+    def summary(self) -> str:
+        """One line on who this is and what is the matter."""
+        person, disease = self.facts.person, self.facts.disease
+        narrow = [f"{v} {worst:.0f} %" for v, worst in disease.worst_stenosis_percent.items() if worst > 0]
+        also = [
+            *(["infarct"] if disease.infarcts else []),
+            *(["left bundle branch block"] if disease.lbbb else []),
+            *([f"{disease.cardiomyopathy} cardiomyopathy"] if disease.cardiomyopathy else []),
+        ]
+        who = f"{'woman' if person.sex == 'F' else 'man'} of {person.age_y:.0f} years, {person.weight_kg:.0f} kg"
+        what = ", ".join([f"stenosis {' and '.join(narrow)}" if narrow else "no stenosis", *also])
+        deficit = self.facts.deficit
+        return (
+            f"Virtual patient {self.identifier}: {who}; {what}; true deficit of the left ventricle "
+            f"{deficit.stress_percent:.0f} % under stress, {deficit.rest_percent:.0f} % at rest"
+        )
+
     def looks(self, states: tuple[State, ...] = STATES, *, all_positions: bool = True) -> tuple[Look, ...]:
         """The acquisitions of this patient's study: the site's first position in every state, the others in stress.
 
@@ -147,8 +166,37 @@ class VirtualPatient:
 
     def tissues(self, state: State, position: Position, grid: Grid = BODY_GRID, *, n_phases: int = 8) -> Tissues:
         """The body with its heart, averaged over the beat, on a grid in the camera."""
-        heart = self.beating(state, position, n_phases).fractions(grid)
-        return self.placed(position).tissues(grid, position=position, heart=heart)
+        wide, inside = _with_room(grid)
+        heart = self.beating(state, position, n_phases).fractions(wide)
+        shares = {name: share[inside] for name, share in heart.items()}
+        return self.placed(position).tissues(grid, position=position, heart=shares)
+
+    def activity(self, look: Look, grid: Grid, *, n_phases: int = 8) -> Volume:
+        """True activity of body and heart in the middle of an acquisition on a grid, kBq/mL, averaged over the beat."""
+        wide, inside = _with_room(grid)
+        organs, wall = self.concentrations(look)
+        heart = self._heart_activity(look, wide, n_phases, organs, wall)
+        tissues = self.tissues(look.state, look.position, grid, n_phases=n_phases)
+        around = tissues.activity({name: value for name, value in organs.items() if name in ORGANS})
+        array = np.asarray(around.array) + np.asarray(heart.array).mean(axis=0)[inside]
+        return Volume(array.astype(np.float32), grid, "kBq/mL", (f"true activity of {self.identifier}",))
+
+    def wall_share(self, look: Look, grid: Grid, *, n_phases: int = 8) -> Volume:
+        """True share of each voxel that is wall of the left ventricle (0 to 1), averaged over the beat."""
+        wide, inside = _with_room(grid)
+        share = self.beating(look.state, look.position, n_phases).fractions(wide)["lv_wall"][inside]
+        return Volume(share, grid, "1", (f"true left ventricular wall of {self.identifier}",))
+
+    def _heart_activity(
+        self, look: Look, grid: Grid, n_phases: int, organs: Mapping[str, float], wall: FloatArray
+    ) -> Volume:
+        return self.beating(look.state, look.position, n_phases).activity(
+            grid,
+            wall_kBq_mL=wall,
+            rv_wall_kBq_mL=organs["rv_wall"],
+            blood_kBq_mL=organs["blood"],
+            atrial_wall_kBq_mL=organs["atrial_wall"],
+        )
 
     def concentrations(self, look: Look) -> tuple[dict[str, float], FloatArray]:
         """Tracer in organs (kBq/mL) and in the wall of the left ventricle (40, 72) in the middle of an acquisition.
@@ -196,13 +244,8 @@ class VirtualPatient:
         """
         beating = self.beating(look.state, look.position, n_phases)
         organs, wall = self.concentrations(look)
-        heart = beating.activity(
-            heart_grid or beating.box_grid(_HEART_VOXEL_MM),
-            wall_kBq_mL=wall,
-            rv_wall_kBq_mL=organs["rv_wall"],
-            blood_kBq_mL=organs["blood"],
-            atrial_wall_kBq_mL=organs["atrial_wall"],
-        )
+        box = heart_grid or beating.box_grid(_HEART_VOXEL_MM)
+        heart = self._heart_activity(look, box, n_phases, organs, wall)
         tissues = self.tissues(look.state, look.position, body_grid, n_phases=n_phases)
         background = tissues.activity({name: value for name, value in organs.items() if name in ORGANS})
         return Scene(heart, background, tissues.attenuation_per_cm(self.emission.energy_keV))
@@ -355,7 +398,8 @@ def draw_patient(
     facts = _facts(place, population, disease, sex, stream("facts"))
     person, found = facts.person, facts.disease
     height_cm = float(np.clip(person.height_cm, *_HEIGHT_CM))
-    weight_kg = float(np.clip(person.weight_kg, *(bmi * (height_cm / 100) ** 2 for bmi in _BMI)))
+    low_kg, high_kg = (bmi * (height_cm / 100) ** 2 for bmi in _BMI)
+    weight_kg = float(np.clip(person.weight_kg, low_kg, high_kg))
     torso = draw_torso(sex=person.sex, height_cm=height_cm, weight_kg=weight_kg, rng=stream("torso"))
     heart = draw_heart(
         sex=person.sex,
@@ -401,6 +445,16 @@ class _Asked:
 def _asked(contraction: Contraction) -> _Asked:
     cavity = float(np.clip(contraction.dilation**3, *_CAVITY_FACTOR))
     return _Asked(contraction.thickening, contraction.delay_deg, cavity)
+
+
+def _with_room(grid: Grid) -> tuple[Grid, tuple[slice, slice, slice]]:
+    """The grid with room for a heart that reaches beyond it, and where the grid itself lies in that."""
+    margin = np.ceil(_ROOM_MM / grid.spacing_mm).astype(int)
+    affine = np.array(grid.affine)
+    affine[:3, 3] = grid.to_mm(-margin)
+    shape = tuple(int(n + 2 * m) for n, m in zip(grid.shape, margin, strict=True))
+    i, j, k = (slice(int(m), int(m + n)) for n, m in zip(grid.shape, margin, strict=True))
+    return Grid((shape[0], shape[1], shape[2]), affine), (i, j, k)
 
 
 def _facts(

@@ -1,0 +1,490 @@
+"""One virtual patient from seed to files, and from seed to a row of a registry. Read top to bottom.
+
+draw -> photograph every state and position -> reconstruct as the patient's site does -> write a DICOM study with the
+truth beside it (`simulate_patient`), or find the heart in the images and keep its polar maps (`image_study`). What
+finds and measures the heart here knows the images only, never the truth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from myoscope import heart, io, quantify
+from myoscope.analyze import fit_wall
+from myoscope.core import Column, Grid, InvalidValue, MyoscopeError, Projections, Surfaces, Volume
+from myoscope.core.geometry import FloatArray
+from myoscope.reconstruct import Butterworth, Gaussian, ReconstructionSettings, reconstruct
+from myoscope.simulate.acquire import acquire, acquire_gated_and_ungated
+from myoscope.simulate.cameras import CAMERAS, Camera
+from myoscope.simulate.patient import STATES, TRUTH_MAPS, Disease, Look, VirtualPatient, draw_patient
+from myoscope.simulate.population_columns import POPULATION_COLUMNS, Value
+from myoscope.simulate.referral import Population
+from myoscope.simulate.sites import SITES, Position, Site, SiteReconstruction, State
+
+COMMENT = "synthetic (simulated), not a patient"
+CT_KVP = 120.0
+_CT_NOISE_HU = 12.0
+_CT_GRID = Grid.axis_aligned((128, 96, 84), spacing_mm=4.8)
+_MU_GRID = Grid.axis_aligned((64, 64, 48), spacing_mm=6.4)
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the fraction that is behind us, 0 to 1."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Images:
+    """What one look gives: projections as stored, and the site's reconstructions of them (counts).
+
+    ``gated_projections`` and ``gated`` are None where nothing was gated, ``corrected`` where no CT corrects.
+    """
+
+    look: Look
+    projections: Projections
+    gated_projections: Projections | None
+    uncorrected: Volume
+    corrected: Volume | None
+    gated: Volume | None
+
+
+@dataclass(frozen=True, slots=True)
+class PatientSettings:
+    """One virtual study: whose, what is the matter, and how CT and emission lie to each other.
+
+    ``with_ct`` None gives a CT where the site has one. ``misregistration_mm`` (LPS) moves the CT, and with it the mu
+    map and what it corrects, against the emission.
+    """
+
+    seed: int
+    site: str = "harbour"
+    index: int = 0
+    population: Population = "all"
+    disease: Disease = "any"
+    with_ct: bool | None = None
+    misregistration_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.misregistration_mm).all() or np.abs(self.misregistration_mm).max() > 100:
+            raise InvalidValue(f"a CT is misplaced by up to 100 mm, got {self.misregistration_mm}")
+
+
+def simulate_patient(settings: PatientSettings, out: Path, *, progress: Progress | None = None) -> VirtualPatient:
+    """Simulate one patient's study into the folder ``out``: DICOM in ``dicom``, the truth in ``truth.json``, ``truth``.
+
+    The folder appears whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        ``out`` exists (and may not be replaced) or cannot be written.
+    InvalidValue
+        No such site, population or disease; a misplaced CT where there is none.
+    """
+    tell = progress or (lambda step, fraction: None)
+    io.refuse_existing(out, replace=settings.overwrite, sign=io.TRUTH_FILE)
+    tell("drawing the patient", 0.0)
+    patient = draw_patient(
+        settings.seed,
+        site=settings.site,
+        population=settings.population,
+        index=settings.index,
+        disease=settings.disease,
+    )
+    with_ct = patient.site.has_ct if settings.with_ct is None else settings.with_ct
+    if any(settings.misregistration_mm) and not with_ct:
+        raise InvalidValue(f"site {patient.site.name} has no CT that could be misplaced; ask for one (--ct)")
+    with io.atomic_folder(out, replace=settings.overwrite, sign=io.TRUTH_FILE) as folder:
+        (folder / "dicom").mkdir()
+        (folder / io.TRUTH_FOLDER).mkdir()
+        looks = patient.looks()
+        for number, look in enumerate(looks):
+            start, width = 0.05 + 0.9 * number / len(looks), 0.9 / len(looks)
+            tell(f"{look.state}, {look.position}: acquiring", start)
+            mu_map = _mu_map(patient, look, settings.misregistration_mm) if with_ct else None
+            images = photograph(patient, look, gated=True, mu_map=mu_map)
+            tell(f"{look.state}, {look.position}: writing", start + 0.8 * width)
+            _write_images(patient, images, folder / "dicom", 10 * (number + 1))
+            _write_truth_images(patient, images, folder / io.TRUTH_FOLDER)
+            if mu_map is not None and number == 0:
+                _write_ct(patient, look, mu_map, settings.misregistration_mm, folder / "dicom")
+        tell("writing the truth", 0.97)
+        truth = patient.truth() | {"ct_misregistration_mm": list(settings.misregistration_mm) if with_ct else None}
+        text = json.dumps(truth, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        (folder / io.TRUTH_FILE).write_text(text, encoding="utf-8", newline="\n")
+        with (folder / io.TRUTH_FOLDER / "polar_maps.npz").open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **patient.truth_maps())
+    tell("done", 1.0)
+    return patient
+
+
+def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volume | None = None) -> Images:
+    """Acquire one look and reconstruct it as the patient's site does.
+
+    ``mu_map`` (1/cm) adds a corrected image where the site corrects.
+    """
+    site, camera = patient.site, CAMERAS[patient.site.camera]
+    about: dict[str, Any] = {
+        "view_duration_s": _view_duration_s(camera, look.duration_s),
+        "motion": patient.motion(look),
+        "emission": patient.emission,
+        "rng": patient.rng(f"counts {look.name}"),
+    }
+    gated_projections = None
+    if gated:
+        scene = patient.scene(look, n_phases=site.gates)
+        gated_projections, projections = acquire_gated_and_ungated(scene, camera, beats=patient.rhythm(look), **about)
+    else:
+        projections = acquire(patient.scene(look, n_phases=1), camera, beats=None, **about)
+    plain = reconstruction_settings(replace(site.reconstruction, attenuation=False))
+    corrected = None
+    if mu_map is not None and site.reconstruction.attenuation:
+        corrected = reconstruct(projections, settings=reconstruction_settings(site.reconstruction), attenuation=mu_map)
+    return Images(
+        look,
+        projections,
+        gated_projections,
+        reconstruct(projections, settings=plain),
+        corrected,
+        None
+        if gated_projections is None
+        else reconstruct(gated_projections, settings=reconstruction_settings(site.gated_reconstruction)),
+    )
+
+
+def reconstruction_settings(chosen: SiteReconstruction) -> ReconstructionSettings:
+    """A site's words about reconstruction as settings of it."""
+    if chosen.filter_kind == "gaussian":
+        smoothing: Butterworth | Gaussian = Gaussian(chosen.filter_fwhm_mm)
+    else:
+        smoothing = Butterworth(chosen.filter_order, chosen.filter_cutoff_per_cm, "cycles/cm", "amplitude")
+    return ReconstructionSettings(
+        method=chosen.method,
+        iterations=chosen.iterations,
+        subsets=chosen.subsets,
+        response="auto" if chosen.response else "off",
+        post_filter=smoothing,
+    )
+
+
+def _view_duration_s(camera: Camera, scan_s: float) -> float:
+    """How long each stop lasts so that the whole scan takes its time."""
+    return (scan_s - (camera.n_stops - 1) * camera.step_s) / camera.n_stops
+
+
+def _mu_map(patient: VirtualPatient, look: Look, shift_mm: ArrayLike) -> Volume:
+    """Attenuation on a grid of the emission's kind, misplaced as the CT is."""
+    tissues = patient.tissues(look.state, look.position, _MU_GRID)
+    true = tissues.attenuation_per_cm(patient.emission.energy_keV)
+    moved = np.asarray(shift_mm, float) / _MU_GRID.spacing_mm
+    if not moved.any():
+        return true
+    from scipy.ndimage import shift
+
+    array = shift(np.asarray(true.array), moved, order=1, mode="constant", cval=0.0)
+    return true.like(np.maximum(array, 0), "misplaced")
+
+
+def _describe(patient: VirtualPatient, look: Look, words: str, number: int, **more: Any) -> io.NmDescription:
+    person, camera = patient.facts.person, CAMERAS[patient.site.camera]
+    nuclide = patient.emission.nuclide
+    tracer = nuclide if patient.site.tracer == "thallium" else f"{nuclide} {patient.site.tracer}"
+    return io.NmDescription(
+        patient_name=f"Synthetic^{patient.site.name}-{patient.seed}-{patient.index}",
+        patient_id=f"SYNTHETIC-{patient.identifier}",
+        sex=person.sex,
+        state=look.state,
+        position=look.position,
+        gantry=None if look.position == "upright" else "head-first",
+        tracer=tracer,
+        dose_MBq=patient.site.scan(look.state).dose_MBq,
+        camera=f"virtual {camera.name}",
+        collimator=camera.collimator if camera.turns else "generic",
+        geometry=None if camera.turns else camera.collimator,
+        energy_windows=patient.emission.windows[:1],
+        study_description="Virtual myocardial perfusion study",
+        series_description=f"{look.state} {look.position} {words}, synthetic",
+        series_label=f"{look.name} {words}",
+        place_label=look.position,
+        series_number=number,
+        uid_seed=f"myoscope virtual {patient.identifier}",
+        comments=COMMENT,
+        **more,
+    )
+
+
+def _write_images(patient: VirtualPatient, images: Images, folder: Path, number: int) -> None:
+    look = images.look
+
+    def about(words: str, step: int, **more: Any) -> io.NmDescription:
+        return _describe(patient, look, words, number + step, **more)
+
+    name = look.name
+    io.write_nm_projections(images.projections, folder / f"{name}-projections.dcm", description=about("projections", 0))
+    if images.gated_projections is not None:
+        io.write_nm_projections(
+            images.gated_projections,
+            folder / f"{name}-gated-projections.dcm",
+            description=about("gated projections", 1),
+        )
+    io.write_nm(images.uncorrected, folder / f"{name}.dcm", description=about("NAC", 2, corrected=False))
+    if images.corrected is not None:
+        io.write_nm(images.corrected, folder / f"{name}-ac.dcm", description=about("AC", 3, corrected=True))
+    if images.gated is not None:
+        io.write_nm(images.gated, folder / f"{name}-gated.dcm", description=about("gated", 4, corrected=False))
+
+
+def _write_ct(patient: VirtualPatient, look: Look, mu_map: Volume, shift_mm: ArrayLike, folder: Path) -> None:
+    """CT and mu map, in the place of all images of this position."""
+    tissues = patient.tissues(look.state, look.position, _CT_GRID)
+    ct = tissues.ct(CT_KVP, noise_hu=_CT_NOISE_HU, shift_mm=shift_mm, rng=patient.rng("ct noise"))
+    about = _describe(patient, look, "CT", 2)
+    about = replace(about, state=None, tracer=None, dose_MBq=None, series_description="CT, synthetic", geometry=None)
+    io.write_ct(ct, folder / "ct", about, kvp=CT_KVP)
+    io.write_nm(
+        mu_map,
+        folder / "mu-map.dcm",
+        description=replace(about, series_label="mu map", series_number=3, series_description="mu map, synthetic"),
+    )
+
+
+def _write_truth_images(patient: VirtualPatient, images: Images, folder: Path) -> None:
+    """True activity and true share of wall on the image's own grid, averaged over the beat."""
+    look, grid = images.look, images.uncorrected.grid
+    n_phases = patient.site.gates
+    io.write_nifti(patient.activity(look, grid, n_phases=n_phases), folder / f"{look.name}-activity.nii.gz")
+    io.write_nifti(patient.wall_share(look, grid, n_phases=n_phases), folder / f"{look.name}-lv-wall.nii.gz")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StudyRow:
+    """One patient's line of a registry: values by column, maps (40, 72) by name; maps that were not made are absent."""
+
+    patient: str
+    study: str
+    values: dict[str, Value]
+    maps: dict[str, NDArray[np.float64]]
+
+
+def image_study(
+    seed: int,
+    site: Site,
+    population: Population,
+    index: int,
+    *,
+    states: Sequence[State] = STATES,
+    gated: bool = True,
+    all_positions: bool = False,
+) -> StudyRow:
+    """Draw, photograph and measure one patient for a registry.
+
+    Where no heart is found in an image, its maps are missing and ``<image>_heart`` says why. With ``gated``, the
+    site's first position gives function as well.
+    """
+    patient = draw_patient(seed, site=site, population=population, index=index)
+    values: dict[str, Value] = {**patient.row(), **dict.fromkeys((c.name for c in IMAGE_COLUMNS), np.nan)}
+    values |= {column.name: "not imaged" for column in IMAGE_COLUMNS if column.name.endswith("_heart")}
+    values |= {"camera": site.camera, "tracer": site.tracer, "protocol": site.protocol}
+    values["truth_mass_g"] = patient.heart.mass_g
+    maps = patient.truth_maps()
+    for state in STATES:
+        beating = patient.beating(state, site.positions[0], site.gates if gated and state in states else 1)
+        values |= {
+            f"truth_{state}_edv_mL": beating.edv_mL,
+            f"truth_{state}_esv_mL": beating.esv_mL,
+            f"truth_{state}_ef_percent": beating.ef_percent,
+        }
+    for look in patient.looks(tuple(states), all_positions=all_positions):
+        values[f"{look.state}_dose_MBq"] = site.scan(look.state).dose_MBq
+        first = look.position == site.positions[0]
+        mu_map = _mu_map(patient, look, (0.0, 0.0, 0.0)) if site.has_ct else None
+        images = photograph(patient, look, gated=gated and first, mu_map=mu_map)
+        for suffix, image in (("", images.uncorrected), ("_ac", images.corrected)):
+            if image is not None:
+                name = f"{look.state}_{look.position}{suffix}"
+                values[f"{name}_heart"] = _measure(
+                    site, image, images.gated if not suffix else None, look.state, name, values, maps
+                )
+    known = {column.name for column in study_columns()}
+    if set(values) != known:
+        raise AssertionError(f"columns and values differ: {sorted(set(values) ^ known)}")
+    return StudyRow(patient.identifier, f"{patient.identifier}-1", values, maps)
+
+
+def _measure(
+    site: Site,
+    image: Volume,
+    gated: Volume | None,
+    state: State,
+    name: str,
+    values: dict[str, Value],
+    maps: dict[str, NDArray[np.float64]],
+) -> str:
+    """Find the heart and put its maps and numbers down; says "found", or why there is none."""
+    try:
+        ventricle = _find(site, image)
+        surfaces, _ = fit_wall(image, ventricle, None)
+        perfusion = heart.sample_wall(image, surfaces, method="surface")
+    except MyoscopeError as error:
+        return f"not found: {error}"
+    maps[name] = perfusion.value
+    values[f"{name}_cavity_mL"] = float(surfaces.cavity_mL)
+    if gated is not None:
+        try:
+            _measure_function(gated, ventricle, state, values, maps)
+        except MyoscopeError as error:
+            return f"found, but not its function: {error}"
+    return "found"
+
+
+def _find(site: Site, image: Volume) -> heart.LeftVentricle:
+    """The finder that suits the camera, and the other one where it finds nothing."""
+    finders: list[Callable[[Volume], heart.LeftVentricle]] = [heart.find_by_model, heart.find_by_network]
+    if site.camera == "multi-pinhole-czt":
+        finders.reverse()
+    try:
+        return finders[0](image)
+    except MyoscopeError:
+        return finders[1](image)
+
+
+def _measure_function(
+    gated: Volume,
+    ventricle: heart.LeftVentricle,
+    state: State,
+    values: dict[str, Value],
+    maps: dict[str, NDArray[np.float64]],
+) -> None:
+    walls, _ = fit_wall(gated, ventricle, None)
+    function = quantify.ventricular_function(walls)
+    values |= {
+        f"{state}_edv_mL": function.edv_mL,
+        f"{state}_esv_mL": function.esv_mL,
+        f"{state}_ef_percent": function.ef_percent,
+    }
+    counts = np.stack(
+        [
+            heart.sample_wall(gated.frame(gate), walls.gate(gate), method="surface").value
+            for gate in range(walls.n_gates)
+        ]
+    )
+    maps |= {f"{state}_{what}": value for what, value in _motion_maps(counts, walls, function).items()}
+
+
+def _motion_maps(
+    counts: FloatArray, walls: Surfaces, function: quantify.VentricularFunction
+) -> dict[str, NDArray[np.float64]]:
+    """Thickening by counts (%), phase (deg) and amplitude (%) of their first harmonic, inward motion (mm), by cell.
+
+    Counts (gate, 40, 72) rise as the wall thickens, by the partial volume effect. Phase counts from the R wave; a
+    gate stands for its middle.
+    """
+    n_gates = len(counts)
+    least = np.where(counts[function.ed_gate] > 0, counts[function.ed_gate], np.nan)
+    thickening = 100 * (counts[function.es_gate] / least - 1)
+    time = 2 * np.pi * (np.arange(n_gates) + 0.5) / n_gates
+    cosine = np.tensordot(np.cos(time), counts, 1) * 2 / n_gates
+    sine = np.tensordot(np.sin(time), counts, 1) * 2 / n_gates
+    mean = counts.mean(axis=0)
+    phase = np.degrees(np.arctan2(sine, cosine)) % 360
+    amplitude = 100 * np.hypot(cosine, sine) / np.where(mean > 0, mean, np.nan)
+    ed, es = (_cells(walls.endo_mm[gate]) for gate in (function.ed_gate, function.es_gate))
+    outward = _cells(walls.epi_mm[function.ed_gate]) - ed
+    outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-9)
+    return {
+        "thickening": np.clip(thickening, -200, 400),
+        "phase": phase,
+        "amplitude": amplitude,
+        "motion": -((es - ed) * outward).sum(axis=-1),
+    }
+
+
+def _cells(nodes: FloatArray) -> FloatArray:
+    """Centres of the polar map's cells (40, 72, 3) from the nodes at their edges (41, 72, 3)."""
+    columns = nodes + np.roll(nodes, -1, axis=1)
+    centres: FloatArray = 0.25 * (columns[1:] + columns[:-1])
+    return centres
+
+
+_POSITIONS: tuple[Position, ...] = ("supine", "prone", "upright")
+_IMAGE_NAMES: tuple[str, ...] = tuple(
+    f"{state}_{position}{suffix}" for state in STATES for position in _POSITIONS for suffix in ("", "_ac")
+)
+
+IMAGE_COLUMNS: tuple[Column, ...] = (
+    Column("camera", "kind of camera"),
+    Column("tracer", "what was injected"),
+    Column("protocol", "days and order of the two states"),
+    *(Column(f"{state}_dose_MBq", f"activity injected for {state}", "MBq") for state in STATES),
+    Column("truth_mass_g", "true mass of the left ventricle", "g"),
+    *(
+        Column(f"truth_{state}_{what}", f"true {meaning} in {state}", unit)
+        for state in STATES
+        for what, meaning, unit in (
+            ("edv_mL", "end-diastolic volume", "mL"),
+            ("esv_mL", "end-systolic volume", "mL"),
+            ("ef_percent", "ejection fraction", "%"),
+        )
+    ),
+    *(
+        Column(f"{state}_{what}", f"{meaning} measured in the gated {state} image; missing if not gated", unit)
+        for state in STATES
+        for what, meaning, unit in (
+            ("edv_mL", "end-diastolic volume", "mL"),
+            ("esv_mL", "end-systolic volume", "mL"),
+            ("ef_percent", "ejection fraction", "%"),
+        )
+    ),
+    *(
+        column
+        for name in _IMAGE_NAMES
+        for column in (
+            Column(f"{name}_heart", f"whether the heart was found in the image {name}, or why not"),
+            Column(f"{name}_cavity_mL", f"cavity of the left ventricle in the ungated image {name}", "mL"),
+        )
+    ),
+)
+"""What imaging adds to a patient's row."""
+
+_FUNCTION_MAPS: dict[str, tuple[str, str]] = {
+    "thickening": ("gain of counts from end diastole to end systole", "%"),
+    "phase": ("phase of the first harmonic of counts, from the R wave", "deg"),
+    "amplitude": ("amplitude of the first harmonic of counts, of their mean", "%"),
+    "motion": ("inward motion of the endocardium from end diastole to end systole", "mm"),
+}
+
+
+def study_columns() -> tuple[Column, ...]:
+    """Every column of a registry, in order."""
+    return (*POPULATION_COLUMNS, *IMAGE_COLUMNS)
+
+
+def study_maps(states: Sequence[State], sites: Sequence[str], *, gated: bool) -> tuple[io.MapKind, ...]:
+    """Every map that a registry of these states and sites may hold, in order."""
+    kinds = []
+    for state in STATES:
+        if state not in states:
+            continue
+        for position in _POSITIONS:
+            here = [SITES[name] for name in sites if position in SITES[name].positions]
+            if state == "rest":
+                here = [site for site in here if site.positions[0] == position]
+            for suffix in ("", "_ac"):
+                if any(site.reconstruction.attenuation or not suffix for site in here):
+                    said = "with attenuation correction" if suffix else "without attenuation correction"
+                    meaning = f"counts of the wall, {state}, {position}, {said}"
+                    kinds.append(io.MapKind(f"{state}_{position}{suffix}", meaning, "counts"))
+        if gated:
+            kinds += [
+                io.MapKind(f"{state}_{what}", f"{meaning}, {state}", unit)
+                for what, (meaning, unit) in _FUNCTION_MAPS.items()
+            ]
+    for name, (meaning, unit) in TRUTH_MAPS.items():
+        kinds.append(io.MapKind(name, meaning, unit, encoding="label" if name == "truth_territory" else "8 bit"))
+    return tuple(kinds)
