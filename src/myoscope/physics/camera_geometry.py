@@ -88,7 +88,7 @@ def generic_19_pinhole() -> PinholeGeometry:
     """
     central = tuple(225.0 - 22.5 * n for n in range(9))
     oblique = tuple(207.0 - 36.0 * n for n in range(5))
-    distance_mm, field_mm, pixel_mm, n_pixels = 145.0, 190.0, 2.46, 32
+    distance_mm, field_mm, pixel_mm, n_pixels = 160.0, 190.0, 2.46, 32
     return PinholeGeometry(
         name=GENERIC_19_PINHOLE,
         azimuth_deg=(*central, *oblique, *oblique),
@@ -156,10 +156,10 @@ def generic_columns() -> ColumnGeometry:
 
     Published for such a camera: nine columns over 90 degrees, 16 x 64 pixels of 2.46 mm each, square tungsten holes
     registered to the pixels (their length of 21.7 mm is quoted, not confirmed), columns turning together, centred
-    on the heart. Chosen here: their distance, and 20 positions per sweep over a region of 75 mm round the centre
+    on the heart. Chosen here: their distance, and 12 positions per sweep over a region of 75 mm round the centre
     where the product has many more.
     """
-    distance_mm, reach_mm, n_positions = 170.0, 75.0, 20
+    distance_mm, reach_mm, n_positions = 170.0, 75.0, 12
     most = float(np.degrees(np.arcsin(reach_mm / distance_mm)))
     return ColumnGeometry(
         name=GENERIC_COLUMNS,

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+_MM_PER_CM = 10.0
 _FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 _PAD = 8  # pixels round the detector from which blur reaches it
 _NEAREST_MM = 30.0  # nothing radiates closer to a pinhole
 _DEPTHS = 64
 _RESPONSE_ERROR = 2e-3  # keeps every depth from 40 mm on within 0.3 % of its blur
-_RAYS, _RAY_STEP_MM = 25, 5.0
+_RAYS, _RAY_STEP_MM = 25, 6.0
+_BEHIND_MM = 300.0  # the body ends closer behind the centre of the field of view
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,8 +57,6 @@ class _Sight:
 
     views: tuple[_View, ...]
     blur: Tensor  # (rank, padded v, padded u // 2 + 1) transfer functions
-    ray_points: Tensor  # (view, depth, ray v, ray u, 3) LPS mm
-    ray_step_mm: Tensor  # (ray v, ray u) length of a step along each ray
 
 
 class PinholeProjector(Projector):
@@ -163,11 +163,11 @@ def pinhole_projector(
     counts_per_kBq_mL = grid.voxel_volume_mL * 1000 * photons_per_decay * geometry.efficiency
     weights = [sight.views[v].sensitivity * counts_per_kBq_mL for v in chosen]
     if attenuation is not None:
-        depths = _optical_depths(attenuation, sight, chosen)
+        depths = _optical_depths(attenuation, geometry, str(torch.device(device)))
         for n, view in enumerate(chosen):
             ray = sight.views[view].ray[None, None, None]
             through = torch.nn.functional.grid_sample(
-                depths[n][None, None], ray, padding_mode="border", align_corners=True
+                depths[view][None, None], ray, padding_mode="border", align_corners=True
             )
             weights[n] = weights[n] * torch.exp(-through.reshape(-1))
     return PinholeProjector(grid, geometry, sight, weights, chosen)
@@ -184,7 +184,7 @@ def _moved_sight(grid: Grid, geometry: PinholeGeometry, device: str) -> _Sight:
         _View(*(getattr(v, name).to(device) for name in ("voxel", "splat", "gather", "sensitivity", "share", "ray")))
         for v in sight.views
     )
-    return _Sight(views, sight.blur.to(device), sight.ray_points.to(device), sight.ray_step_mm.to(device))
+    return _Sight(views, sight.blur.to(device))
 
 
 @lru_cache(maxsize=4)
@@ -198,8 +198,8 @@ def _sight(grid: Grid, geometry: PinholeGeometry) -> _Sight:
     near, far = max(float(depth_mm.min()), _NEAREST_MM), max(float(depth_mm.max()), _NEAREST_MM + 1)
     blur, shares_by_depth, depth_nodes = _blur_terms(geometry, grid, near, far, (n_v, n_u))
 
-    n_steps = int(np.ceil(far / _RAY_STEP_MM)) + 1
-    half_u, half_v = ((n + 2 * _PAD) / 2 * geometry.pixel_mm for n in geometry.detector_shape[::-1])
+    half_u, half_v = _half_widths_mm(geometry)
+    depth_range_mm = (_ray_steps(geometry) - 1) * _RAY_STEP_MM
     views = []
     for view in range(geometry.n_views):
         h = depth_mm[:, view]
@@ -226,7 +226,7 @@ def _sight(grid: Grid, geometry: PinholeGeometry) -> _Sight:
             [
                 tangent[:, 0] * geometry.focal_mm / half_u,
                 tangent[:, 1] * geometry.focal_mm / half_v,
-                2 * h / ((n_steps - 1) * _RAY_STEP_MM) - 1,
+                2 * h / depth_range_mm - 1,
             ],
             axis=1,
         )
@@ -240,18 +240,7 @@ def _sight(grid: Grid, geometry: PinholeGeometry) -> _Sight:
                 ray=_float(ray),
             )
         )
-    tangent_u = np.linspace(-half_u, half_u, _RAYS) / geometry.focal_mm
-    tangent_v = np.linspace(-half_v, half_v, _RAYS) / geometry.focal_mm
-    depth = np.arange(n_steps) * _RAY_STEP_MM
-    n, along_u, along_v = geometry.towards_detector, geometry.along_u, geometry.along_v
-    direction = (
-        -n[:, None, None]
-        + tangent_v[:, None, None] * along_v[:, None, None]
-        + tangent_u[None, :, None] * along_u[:, None, None]
-    )  # (view, ray v, ray u, 3), one mm of depth long
-    rays = geometry.distance_mm * n[:, None, None, None] + depth[:, None, None, None] * direction[:, None]
-    step = _RAY_STEP_MM * np.sqrt(1 + tangent_v[:, None] ** 2 + tangent_u[None] ** 2)
-    return _Sight(tuple(views), _float(blur), _float(rays), _float(step))
+    return _Sight(tuple(views), _float(blur))
 
 
 def _blur_terms(
@@ -271,21 +260,43 @@ def _blur_terms(
     return (right[:rank]).reshape(rank, shape[0], -1), left[:, :rank] * size[:rank], depth
 
 
-def _optical_depths(attenuation: Volume, sight: _Sight, views: Sequence[int]) -> Tensor:
+@lru_cache(maxsize=2)
+def _optical_depths(attenuation: Volume, geometry: PinholeGeometry, device: str) -> Tensor:
     """Line integrals of mu from each pinhole along its rays, shape (view, depth, ray v, ray u)."""
     import torch
 
-    rays = sight.ray_points[list(views)]
-    affine = torch.as_tensor(np.linalg.inv(attenuation.grid.affine), dtype=torch.float32, device=rays.device)
-    index = rays @ affine[:3, :3].T + affine[:3, 3]
-    size = torch.tensor(attenuation.grid.shape, dtype=torch.float32, device=rays.device)
+    half_u, half_v = _half_widths_mm(geometry)
+    tangent_u = np.linspace(-half_u, half_u, _RAYS) / geometry.focal_mm
+    tangent_v = np.linspace(-half_v, half_v, _RAYS) / geometry.focal_mm
+    depth = np.arange(_ray_steps(geometry)) * _RAY_STEP_MM
+    n, along_u, along_v = geometry.towards_detector, geometry.along_u, geometry.along_v
+    direction = (
+        -n[:, None, None]
+        + tangent_v[:, None, None] * along_v[:, None, None]
+        + tangent_u[None, :, None] * along_u[:, None, None]
+    )  # (view, ray v, ray u, 3), one mm of depth long
+    to_index = np.linalg.inv(attenuation.grid.affine)
+    start = (geometry.distance_mm * n) @ to_index[:3, :3].T + to_index[:3, 3]
+    index = start[:, None, None, None] + depth[:, None, None, None] * (direction @ to_index[:3, :3].T)[:, None]
     # Voxel centres at +-(1 - 1/n): beyond the outer half voxel there is air.
-    place = ((2 * index + 1) / size - 1).flip(-1).reshape(1, 1, 1, -1, 3)
-    mu = torch.as_tensor(np.array(attenuation.array, dtype=np.float32), device=rays.device)
-    sampled = torch.nn.functional.grid_sample(mu[None, None], place, align_corners=False).reshape(rays.shape[:-1])
-    per_step = sampled / 10 * sight.ray_step_mm
+    place = ((2 * index + 1) / np.array(attenuation.grid.shape) - 1)[..., ::-1]
+    points = torch.as_tensor(np.ascontiguousarray(place, dtype=np.float32), device=device)
+    mu = torch.as_tensor(np.array(attenuation.array, dtype=np.float32), device=device)
+    sampled = torch.nn.functional.grid_sample(mu[None, None], points.view(1, 1, 1, -1, 3), align_corners=False)
+    step_mm = _RAY_STEP_MM * np.sqrt(1 + tangent_v[:, None] ** 2 + tangent_u[None] ** 2)
+    per_step = sampled.view(points.shape[:-1]) * _float(step_mm / _MM_PER_CM).to(device)
     through: Tensor = torch.cumsum(per_step, dim=1) - per_step / 2 - per_step[:, :1] / 2
     return through
+
+
+def _half_widths_mm(geometry: PinholeGeometry) -> tuple[float, float]:
+    """Half width and height of a detector with its margin."""
+    n_v, n_u = ((n + 2 * _PAD) / 2 * geometry.pixel_mm for n in geometry.detector_shape)
+    return n_u, n_v
+
+
+def _ray_steps(geometry: PinholeGeometry) -> int:
+    return int(np.ceil((geometry.distance_mm + _BEHIND_MM) / _RAY_STEP_MM)) + 1
 
 
 def _sparse_pair(pixel: Any, weight: FloatArray, n_pixels: int) -> tuple[Tensor, Tensor]:

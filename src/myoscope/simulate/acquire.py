@@ -390,7 +390,7 @@ def _scattered(
     import torch
 
     background, attenuation = scene.background, scene.attenuation
-    factor = max(1, round(_SCATTER_VOXEL_MM / float(background.grid.spacing_mm[0])))
+    factor = max(1, int(np.ceil(_SCATTER_VOXEL_MM / float(background.grid.spacing_mm[0]) - 0.01)))
     grid = _coarser(background.grid, factor)
     activity = _block_mean(np.asarray(background.array, np.float32), factor)
     activity = activity + _dropped(scene.heart, grid)

@@ -233,7 +233,7 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
         for camera in (
             Camera("conventional", ParallelGeometry(_orbit_views(60), 6.4, (64, 64), "SY-LEHR", 2), 9.5, 25.0, 2.0),
             Camera("multi-pinhole-czt", generic_19_pinhole(), 5.5, 480.0, 0.0),
-            Camera("column-czt", generic_columns(), 5.5, 18.0, 0.2),
+            Camera("column-czt", generic_columns(), 5.5, 30.0, 0.2),
         )
     }
 )
