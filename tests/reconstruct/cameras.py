@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 from myoscope.core import EnergyWindow, Gating, Grid, Projections, Volume
+from myoscope.core.geometry import FloatArray
 from myoscope.physics.collimator import COLLIMATORS
 from myoscope.physics.parallel import parallel_projector
 
@@ -69,12 +68,9 @@ def cylinder(radius_mm: float, *, value: float, unit: str, grid: Grid = GRID) ->
     return Volume(np.repeat(value * share[..., None], grid.shape[2], axis=2), grid, unit)
 
 
-def centroid_mm(volume: Volume, *, above: float = 0.3) -> np.ndarray:
+def centroid_mm(volume: Volume, *, above: float = 0.3) -> FloatArray:
     """Centre of gravity of what is brighter than a share of the maximum."""
     values = np.asarray(volume.array, float)
     bright = np.where(values > above * values.max(), values, 0)
-    return np.einsum("ijk,ijkc->c", bright, volume.grid.points_mm()) / bright.sum()
-
-
-def without(projections: Projections, **changes: object) -> Projections:
-    return replace(projections, **changes)  # type: ignore[arg-type]
+    centre: FloatArray = np.einsum("ijk,ijkc->c", bright, volume.grid.points_mm()) / bright.sum()
+    return centre

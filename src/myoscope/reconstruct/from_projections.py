@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core import GeometryMismatch, Grid, InvalidValue, Projections, UnitMismatch, Volume
-from myoscope.physics.camera_geometry import GENERIC_19_PINHOLE, generic_19_pinhole
+from myoscope.physics.camera_geometry import PinholeGeometry, geometry_named
 from myoscope.reconstruct.filters import Butterworth, Filter, Gaussian, smooth
 from myoscope.reconstruct.mlem import Measurement, Progress
 from myoscope.reconstruct.survey import Survey, survey
@@ -28,8 +28,9 @@ _USUAL_KEV = 140.5
 _VIEWS_PER_SUBSET = 4
 _ROUNDING = 1e-5  # simulated expected counts may lie this share of the maximum below zero
 _SQUARE = 1e-3  # by how much the sides of a square pixel may differ
-_PINHOLE_GRID = (52, 52, 48)
-_PINHOLE_VOXEL_MM = 4.0
+# Grids of cameras that look at the heart only: what radiates from beside the field of view needs a place to go.
+_PINHOLE_GRID, _PINHOLE_VOXEL_MM = (70, 70, 50), 4.0
+_COLUMN_GRID, _PIXELS_PER_VOXEL = (64, 64, 32), 2
 
 # Widespread workstation settings for filtered back-projection of cardiac studies.
 PERFUSION_FILTER = Butterworth(5, 0.33, "cycles/pixel", "amplitude")
@@ -140,7 +141,7 @@ def reconstruct_frames(
             raise GeometryMismatch("the frames of a dynamic study must be taken from the same angles, with one camera")
         if not np.isfinite(one.view_duration_s).all():
             raise InvalidValue("a dynamic frame needs the duration of its views")
-    at_once = first.collimator == GENERIC_19_PINHOLE
+    at_once = isinstance(geometry_named(first.collimator), PinholeGeometry)
     duration_s = np.array([(np.max if at_once else np.sum)(one.view_duration_s) for one in frames])
     looked = survey(first)
     summed = replace(first, counts=np.sum([np.asarray(f.counts, np.float64) for f in frames], axis=0))
@@ -174,9 +175,16 @@ def without_gates(projections: Projections) -> Projections:
 
 
 def image_grid(projections: Projections) -> Grid:
-    """Where the image of these projections will lie: voxels of one detector pixel about the axis of rotation."""
-    if projections.collimator == GENERIC_19_PINHOLE:
+    """Where the image of these projections will lie.
+
+    Parallel views: voxels of one detector pixel about the axis of rotation. Cameras that look at the heart only: 4 mm
+    voxels (pinholes) or two detector pixels (columns) about the centre of their field of view.
+    """
+    geometry = geometry_named(projections.collimator)
+    if isinstance(geometry, PinholeGeometry):
         return Grid.axis_aligned(_PINHOLE_GRID, spacing_mm=_PINHOLE_VOXEL_MM)
+    if geometry is not None:
+        return Grid.axis_aligned(_COLUMN_GRID, spacing_mm=_PIXELS_PER_VOXEL * geometry.pixel_mm)
     n_v, n_u = projections.counts.shape[-2:]
     width, height = projections.pixel_mm
     return Grid.axis_aligned((n_u, n_u, n_v), spacing_mm=(width, width, height))
@@ -199,15 +207,15 @@ def _reconstruct_batch(
     counts = np.maximum(counts, 0)
     if not counts.sum() > 0:
         raise InvalidValue("the projections hold no counts")
-    pinhole = projections.collimator == GENERIC_19_PINHOLE
+    stationary = geometry_named(projections.collimator) is not None
     method = settings.method
     if method == "auto":
         width, height = projections.pixel_mm
         cheap = many or abs(width / height - 1) > _SQUARE
-        method = "fbp" if cheap and attenuation is None and not pinhole else "osem"
+        method = "fbp" if cheap and attenuation is None and not stationary else "osem"
     if method == "fbp":
-        if pinhole:
-            raise InvalidValue("filtered back-projection needs parallel views; a pinhole camera has none")
+        if stationary:
+            raise InvalidValue("filtered back-projection needs parallel views on an orbit; choose osem or mlem")
         if attenuation is not None:
             raise InvalidValue("filtered back-projection cannot correct for attenuation; choose osem or mlem")
         if settings.unit != "counts":
@@ -306,11 +314,27 @@ def _projector(
     """The projector that fits, and what it knows about, in words."""
     grid = image_grid(projections)
     said = ["attenuation corrected" if attenuation is not None else "no attenuation correction"]
-    if projections.collimator == GENERIC_19_PINHOLE:
+    window = projections.windows[looked.window]
+    energy_keV = (window.lower_keV + window.upper_keV) / 2
+    energy_keV = energy_keV if 50 < energy_keV < 400 else _USUAL_KEV
+    geometry = geometry_named(projections.collimator)
+    if geometry is not None:
+        fits = geometry.n_views == projections.n_views and projections.counts.shape[-2:] == geometry.detector_shape
+        if not fits:
+            raise InvalidValue(
+                f"a camera of the layout {geometry.name} has {geometry.n_views} views of "
+                f"{geometry.detector_shape} pixels, these projections {projections.n_views} of "
+                f"{projections.counts.shape[-2:]}"
+            )
+        said.append(f"response of the {geometry.name} camera modelled")
+    if isinstance(geometry, PinholeGeometry):
         from myoscope.physics.pinhole import pinhole_projector
 
-        said.append("response of the pinholes modelled")
-        return pinhole_projector(grid, geometry=generic_19_pinhole(), attenuation=attenuation), said
+        return pinhole_projector(grid, geometry=geometry, attenuation=attenuation), said
+    if geometry is not None:
+        from myoscope.physics.columns import column_projector
+
+        return column_projector(grid, geometry=geometry, attenuation=attenuation, energy_keV=energy_keV), said
 
     from myoscope.physics.parallel import parallel_projector
 
@@ -332,8 +356,6 @@ def _projector(
         raise InvalidValue("activity in kBq/mL needs the detector's distance and response")
     else:
         said.append("response not modelled")
-    window = projections.windows[looked.window]
-    energy_keV = (window.lower_keV + window.upper_keV) / 2
     return (
         parallel_projector(
             grid,
@@ -343,7 +365,7 @@ def _projector(
             detector_shape=(int(projections.counts.shape[-2]), int(projections.counts.shape[-1])),
             collimator=looked.collimator if known else None,
             attenuation=attenuation,
-            energy_keV=energy_keV if 50 < energy_keV < 400 else _USUAL_KEV,
+            energy_keV=energy_keV,
         ),
         said,
     )

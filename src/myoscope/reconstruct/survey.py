@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from myoscope.core import Flag, Projections
 from myoscope.core.geometry import FloatArray
-from myoscope.physics.camera_geometry import GENERIC_19_PINHOLE
+from myoscope.physics.camera_geometry import ColumnGeometry, geometry_named
 from myoscope.physics.collimator import COLLIMATORS, Collimator
 
 # A collimator stands between the ribs of a child and the reach of a gantry from the axis. Some workstations write
@@ -53,11 +53,12 @@ def survey(projections: Projections, *, window: int | None = None) -> Survey:
     window = photopeak(projections) if window is None else window
     counts = np.asarray(projections.counts[window], np.float64).sum(axis=0)  # (view, v, u)
     flags: list[Flag] = []
-    stationary = projections.collimator == GENERIC_19_PINHOLE
-    lost = _lost_views(counts, flags)
+    geometry = geometry_named(projections.collimator)
+    # A column that swivels may look past the patient; a detector of another camera always sees some of the body.
+    lost = np.zeros(len(counts), bool) if isinstance(geometry, ColumnGeometry) else _lost_views(counts, flags)
     dead = np.zeros(counts.shape[1:], bool)
     radius_mm = None
-    if not stationary:
+    if geometry is None:
         dead = _dead_pixels(counts[~lost], flags)
         _check_arc(projections.angle_deg[~lost], flags)
         _check_truncation(counts[~lost], flags)
