@@ -88,6 +88,7 @@ class BeatingHeart:
     eased: float
     _matter: dict[str, _Matter]
     _cell_mm: float
+    _reach_mm: FloatArray
 
     @property
     def ef_percent(self) -> float:
@@ -104,10 +105,9 @@ class BeatingHeart:
         Its faces lie on multiples of ``block`` voxels from the origin, so that each block of voxels is one voxel of
         a camera grid of an even number of ``block * spacing_mm`` voxels centred on the origin.
         """
-        points = [m.points_mm.reshape(-1, 3) for m in self._matter.values()]
         step = block * spacing_mm
-        low = np.floor((np.min([p.min(axis=0) for p in points], axis=0) - margin_mm) / step) * step
-        high = np.ceil((np.max([p.max(axis=0) for p in points], axis=0) + margin_mm) / step) * step
+        low = np.floor((self._reach_mm[0] - margin_mm) / step) * step
+        high = np.ceil((self._reach_mm[1] + margin_mm) / step) * step
         size = np.rint((high - low) / spacing_mm).astype(int)
         return Grid.axis_aligned((size[0], size[1], size[2]), spacing_mm=spacing_mm, centre_mm=0.5 * (low + high))
 
@@ -193,30 +193,27 @@ class BeatingHeart:
         width = float(max(self._cell_mm / grid.spacing_mm.min(), 0.2))
         # Pieces hardly wider than voxels overlap enough as they are; cutting them costs eight times the work.
         width = 1.0 if 1 < width < 1.3 else width
-        frames = []
-        for gate in gates:
+        frames = np.zeros((1 if merge else len(gates), *grid.shape))
+        for number, gate in enumerate(gates):
             index, content = [], []
             for name, value in named:
-                if name not in self._matter and name != "papillary_space":
-                    continue
                 matter = self._matter.get("papillary" if name == "papillary_space" else name)
                 if matter is None:
                     continue
-                n_times = len(matter.points_mm)
-                each = n_times // self.n_gates
-                here = slice(gate * each, (gate + 1) * each)
+                each = len(matter.points_mm) // self.n_gates
+                # An average over the cycle needs no more than some ten phases.
+                every = max(min(each, each * len(gates) // 8), 1) if merge else 1
+                here = slice(gate * each + every // 2, (gate + 1) * each, every)
                 carried = value
                 if isinstance(value, np.ndarray) and matter.cell is not None:
                     carried = value.ravel()[matter.cell].astype(np.float32)
-                index.append((matter.points_mm[here] @ turn + shift).reshape(-1, 3))
-                content.append((matter.volume_mL[here] * carried / each).astype(np.float32).ravel())
-            if not index:
-                frames.append(np.zeros(grid.shape))
-                continue
-            frames.append(deposit(grid.shape, np.concatenate(index), np.concatenate(content), width=width)[0])
-        if merge:
-            frames = [np.mean(frames, axis=0)]
-        return np.stack(frames)
+                points, volume = matter.points_mm[here], matter.volume_mL[here]
+                index.append((points @ turn + shift).reshape(-1, 3))
+                content.append((volume * carried / len(points)).astype(np.float32).ravel())
+            if index:
+                part = deposit(grid.shape, np.concatenate(index), np.concatenate(content), width=width)[0]
+                frames[0 if merge else number] += part
+        return frames / len(gates) if merge else frames
 
 
 def beat(heart: Heart, contraction: Contracting, n_gates: int) -> BeatingHeart:
@@ -242,6 +239,7 @@ def beat(heart: Heart, contraction: Contracting, n_gates: int) -> BeatingHeart:
     systole = int(cavity.argmin())
     thickness = _cells(np.linalg.norm(wall.span, axis=-1))
     pieces = cell_volumes(mid, span)[0] / 1000
+    matter = _matter(heart, wall, pieces, times, each)
     return BeatingHeart(
         heart=heart,
         surfaces=_gated_surfaces(heart, wall, n_gates, each),
@@ -255,8 +253,9 @@ def beat(heart: Heart, contraction: Contracting, n_gates: int) -> BeatingHeart:
         wall_volume_mL=frozen(pieces, np.float64),
         end_systole=float(times[systole]),
         eased=wall.eased,
-        _matter=_matter(heart, wall, pieces, times, each),
+        _matter=matter,
         _cell_mm=_piece_mm(mid + 0.5 * span),
+        _reach_mm=_reach_mm(matter),
     )
 
 
@@ -334,6 +333,14 @@ def _gated_surfaces(heart: Heart, wall: MovingWall, n_gates: int, each: int) -> 
         still.valve_normal,
         ("simulated heart",),
     )
+
+
+def _reach_mm(matter: dict[str, _Matter]) -> FloatArray:
+    """Lowest and highest corner (2, 3) of the box that all samples of all phases lie in."""
+    points = [m.points_mm.reshape(-1, 3) for m in matter.values()]
+    low = np.min([[p[:, axis].min() for axis in range(3)] for p in points], axis=0)
+    high = np.max([[p[:, axis].max() for axis in range(3)] for p in points], axis=0)
+    return frozen(np.stack([low, high]), np.float64)
 
 
 def _piece_mm(epi: FloatArray) -> float:

@@ -53,18 +53,26 @@ def deposit(
         raise InvalidValue(f"matter lies outside the lattice of {shape} voxels")
     upper = np.clip((points - low - half) / np.float32(width), 0, 1)
     lower = 1 - upper
-    stride = (shape[1] * shape[2], shape[2], 1)
-    cells = low.astype(np.int32)
+    if not points.size:
+        return np.zeros((n_frames, *shape))
+    # Only the window that the samples reach is worked on; the lattice may be much larger.
+    first = low.min(axis=0).astype(np.intp)
+    window = low.max(axis=0).astype(np.intp) - first + 2
+    stride = (window[1] * window[2], window[2], 1)
+    cells = low.astype(np.int32) - first.astype(np.int32)
     flat = cells[:, 0] * stride[0] + cells[:, 1] * stride[1] + cells[:, 2]
-    size = shape[0] * shape[1] * shape[2]
+    size = int(window.prod())
     flat = flat.astype(np.intp) + frames * size
     total = np.zeros(n_frames * size)
     for i, along_i in enumerate((lower[:, 0], upper[:, 0])):
-        first = weight * along_i
+        row = weight * along_i
         for j, along_j in enumerate((lower[:, 1], upper[:, 1])):
-            second = first * along_j
+            column = row * along_j
             for k, along_k in enumerate((lower[:, 2], upper[:, 2])):
                 step = i * stride[0] + j * stride[1] + k
-                part = np.bincount(flat, second * along_k, total.size - step)
+                part = np.bincount(flat, column * along_k, total.size - step)
                 total[step:] += part
-    return total.reshape(n_frames, *shape)
+    lattice = np.zeros((n_frames, *shape))
+    there = tuple(slice(int(f), int(f + w)) for f, w in zip(first, window, strict=True))
+    lattice[(slice(None), *there)] = total.reshape(n_frames, *window)
+    return lattice
