@@ -35,7 +35,7 @@ resistances in `perfusion` so that hyperaemic flow falls with narrowing as it do
 
 MICROVASCULAR_LOG_SD = 0.2
 
-_ROUGH_MM, _BORDER_MM = 2.5, 2.3
+_ROUGH_MM, _BORDER_MM, _DEEP_MM, _DISTAL_MM = 2.5, 2.3, 16.0, 13.0
 
 _SITES: Mapping[str, tuple[tuple[str, float, float, float], ...]] = MappingProxyType(
     {
@@ -249,8 +249,12 @@ def _scar(tree: CoronaryTree, infarcts: tuple[Infarct, ...], rng: np.random.Gene
         inside = bed > 0.5
         if not inside.any():
             continue  # an artery that does not reach the left ventricle leaves no scar in it
-        # The rim of a bed is fed from its neighbours and survives; the core that dies is what lies deepest in it.
-        depth_mm = _depth_mm(inside) + uneven_mm
+        # The rim of a bed is fed from its neighbours and survives; what dies lies deep in it, and above all far down
+        # the artery, where nothing else arrives.
+        behind = tree.nodes_downstream(infarct.place)
+        far = np.array([place.along for place in tree.node]) * behind
+        distal = np.tensordot(far, tree.supply, 1) / np.maximum(bed, 1e-9)
+        depth_mm = np.minimum(_depth_mm(inside), _DEEP_MM) + uneven_mm + _DISTAL_MM * (distal - distal[inside].mean())
         cut_mm = float(np.quantile(depth_mm[inside], 1 - infarct.share_of_bed))
         alive *= 1 - infarct.transmurality * bed * expit((depth_mm - cut_mm) / _BORDER_MM)
     scar: FloatArray = 1 - alive

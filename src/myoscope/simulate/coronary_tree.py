@@ -128,7 +128,7 @@ def draw_tree(dominance: Dominance, rng: np.random.Generator) -> CoronaryTree:
         return float(np.clip(rng.normal(0, sd_deg), -2.2 * sd_deg, 2.2 * sd_deg))
 
     groove, crux = 113 + turn(5), 243 + turn(6)  # anterior and inferior insertion of the right ventricle
-    wraps = float(np.clip(rng.normal(0.17, 0.09), -0.06, 0.36))  # how far the LAD climbs the inferior wall
+    wraps = float(np.clip(rng.normal(0.25, 0.10), -0.05, 0.42))  # how far the LAD climbs the inferior wall
     tip = (wraps, 268.0 + turn(8)) if wraps > 0 else (-wraps, groove - 8)
     d1, d2, om1, om2, pl = 58 + turn(8), 62 + turn(10), 18 + turn(9), 335 + turn(10), 293 + turn(10)
     ramus = bool(rng.random() < RAMUS_SHARE)
@@ -137,13 +137,13 @@ def draw_tree(dominance: Dominance, rng: np.random.Generator) -> CoronaryTree:
     end_depth = rng.uniform(-0.08, 0.08, 6)
 
     course = {
-        "LAD": _Course(((0.97, groove - 12), (0.75, groove), (0.40, groove - 2), tip), 3.0 + turn(2), 0.10, True),
+        "LAD": _Course(((0.97, groove - 12), (0.75, groove), (0.40, groove - 2), tip), 2.0 + turn(2), 0.10, True),
         "D1": _Course(((0.86, groove - 14), (0.62, d1 + 12), (0.34 + end_depth[0], d1)), 1.0 + turn(3)),
-        "D2": _Course(((0.58, groove - 14), (0.40, d2 + 14), (0.20 + end_depth[1], d2)), -2.0 + turn(3)),
-        "OM1": _Course(((0.92, om1 + 22), (0.60, om1), (0.22 + end_depth[2], om1 - 4)), 1.5 + turn(3)),
+        "D2": _Course(((0.58, groove - 14), (0.40, d2 + 14), (0.17 + end_depth[1], d2)), 0.0 + turn(3)),
+        "OM1": _Course(((0.92, om1 + 22), (0.60, om1), (0.30 + end_depth[2], om1 - 4)), 1.5 + turn(3)),
         "OM2": _Course(((0.92, om2 + 15), (0.60, om2), (0.30 + end_depth[3], om2 - 5)), 0.0 + turn(3)),
         "PL": _Course(((0.95, crux + 14), (0.75, pl), (0.42 + end_depth[4], pl + 4)), 0.5 + turn(3)),
-        "PDA": _Course(((0.97, crux), (0.60, crux + 4), (0.28 + end_depth[5], crux + 22)), 2.5 + turn(3)),
+        "PDA": _Course(((0.97, crux), (0.60, crux + 4), (0.34 + end_depth[5], crux + 22)), 2.5 + turn(3)),
     }
     # The trunk of the circumflex follows the groove as far as its share of the inferior wall reaches.
     last = {"right": 325.0, "balanced": 306.0, "left": 250.0}[dominance] + turn(8) - 360
@@ -169,7 +169,7 @@ def draw_tree(dominance: Dominance, rng: np.random.Generator) -> CoronaryTree:
         where, along = _walk(c)
         lanes = [(0.0, 0.0)]
         if c.septals:  # septal branches leave the LAD at right angles and feed the anterior two thirds of the septum
-            lanes += [(28.0, 0.5), (58.0, 1.5)]
+            lanes += [(28.0, 0.5), (58.0, 2.5)]
         for offset, shorter in lanes:
             keep = (where[:, 0] > 0.24) & (where[:, 0] < 0.97) if offset else np.ones(len(along), bool)
             node += [Place(branch, float(a)) for a in along[keep]]
