@@ -1,17 +1,18 @@
-"""Blur that changes with depth, as a sum of a few filters.
+"""Blur that changes with depth, from a handful of Gaussians.
 
-The collimator blurs every plane parallel to the detector by a Gaussian of its own. All these Gaussians are one
-smooth family, so that a few functions span them (singular value decomposition of their transfer functions):
+The collimator blurs every plane parallel to the detector by a Gaussian of its own width. All of them are very nearly
+sums of a few Gaussians of fixed widths (least squares; widths at the Chebyshev points of the range):
 
-    blur of plane d  =  sum over r of  weight[d, r] * filter r,        r = 1 ... rank (4 to 7)
+    blur of a plane at depth d  =  sum over n of  weight[d, n] * Gaussian of width n,       n = 1 ... 5 to 8
 
-Planes are first summed with their weights, then filtered: `rank` filters instead of one for each depth. Filters are
-diagonal in a real Fourier basis (cosines and sines), so that filtering is three small matrix products and its
-transpose is three others. The basis is periodic; its period leaves room for the blur, so that nothing comes round.
+Planes are first summed with their weights, then blurred: a few blurs for a view instead of one for each depth. A
+Gaussian is separable, so that a blur is two small matrices, one along columns and one along rows, into which the
+size of the pixels goes too; the transpose is the transposed matrices, and nothing comes round at the edges. Their
+weights lie between -1 and 1.3 and add up to 1: counts are conserved.
 
-The Gaussian on a lattice is the *discrete* one (Lindeberg 1990), with the transfer function exp(-s (1 - cos w)):
-it is positive and normalised and its variance is exactly s for every width. A sampled Gaussian, which is what most
-programs take, is too narrow when it is narrower than a cell.
+The Gaussian on a lattice is the *discrete* one (Lindeberg, IEEE Trans Pattern Anal Mach Intell 1990), exp(-s) I_n(s):
+positive, normalised, and of variance s exactly, however narrow. The sampled Gaussian that most programs take is too
+narrow where it is narrower than a cell.
 """
 
 from __future__ import annotations
@@ -20,84 +21,86 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.special import ive
 
 from myoscope.core.geometry import FloatArray
 
 Kernel = Literal["discrete", "sampled"]
 
+_MOST = 12  # fixed widths; more are never needed for a range of widths that a collimator has
+_FREQUENCIES = 24
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DepthResponse:
-    """Filters (rank, frequency u, frequency z) that span the Gaussians of a range of widths."""
+    """A few Gaussians, ``sigma_mm``, that stand for all between the narrowest and the widest."""
 
-    filters: FloatArray
-    spacing_mm: tuple[float, float]
+    sigma_mm: FloatArray
+    cell_mm: float
     kernel: Kernel
-    _counted: FloatArray  # (frequency u, frequency z) how the filters were weighted against each other
 
     def weights(self, sigma_mm: FloatArray) -> FloatArray:
-        """Weight of every filter for Gaussians of these widths, shape (..., rank)."""
-        n_u, n_z = self.filters.shape[1:]
-        family = _transfer(sigma_mm, (n_u, n_z), self.spacing_mm, self.kernel)
-        weights: FloatArray = np.einsum("...uz,ruz->...r", family * self._counted**2, self.filters)
+        """What each fixed Gaussian contributes to Gaussians of these widths, shape (width, fixed)."""
+        fixed, wanted = (_transfer(s, self.cell_mm, self.kernel) for s in (self.sigma_mm, sigma_mm))
+        # Frequency zero counts so much that counts are conserved.
+        importance = np.ones(fixed.shape[1])
+        importance[0] = 1e3
+            solved, *_ = np.linalg.lstsq((fixed * importance).T, (wanted * importance).T, rcond=None)
+        weights: FloatArray = np.asarray(solved.T, dtype=np.float64)
         return weights
+
+    def error(self, sigma_mm: FloatArray) -> float:
+        """Largest error of the transfer functions of Gaussians of these widths (of 1)."""
+        fixed, wanted = (_transfer(s, self.cell_mm, self.kernel) for s in (self.sigma_mm, sigma_mm))
+        return float(np.abs(self.weights(sigma_mm) @ fixed - wanted).max())
 
 
 def depth_response(
-    sigma_range_mm: tuple[float, float],
-    *,
-    period: tuple[int, int],
-    spacing_mm: tuple[float, float],
-    kernel: Kernel = "discrete",
-    tolerance: float = 1e-4,
+    narrow_mm: float, wide_mm: float, *, cell_mm: float, kernel: Kernel = "discrete", tolerance: float = 2e-4
 ) -> DepthResponse:
-    """The filters for Gaussians between two widths on a periodic lattice of ``period`` (u, z) cells.
+    """The fewest fixed Gaussians that stand for all standard deviations between two.
 
-    No transfer function is further from its sum of filters than ``tolerance`` (of 1).
+    ``cell_mm`` is the smaller spacing of the lattice; no transfer function of a width in between is wrong by more
+    than ``tolerance`` at any frequency.
     """
-    widths = np.linspace(*sigma_range_mm, 64)
-    family = _transfer(widths, period, spacing_mm, kernel)
-    # Distances of transfer functions are measured with every frequency counted once.
-    counted = np.full(period, 1 / np.sqrt(np.prod(period)))
-    flat = (family * counted).reshape(len(widths), -1)
-    _, _, right = np.linalg.svd(flat, full_matrices=False)
-    for rank in range(1, len(widths) + 1):
-        filters = right[:rank]
-        missed = np.abs(flat - (flat @ filters.T) @ filters) / counted.reshape(-1)
-        if missed.max() <= tolerance:
+    between = np.linspace(narrow_mm, wide_mm, 100)
+    for n in range(1, _MOST + 1):
+        chebyshev = (1 - np.cos(np.pi * (np.arange(n) + 0.5) / n)) / 2
+        root = np.sqrt(narrow_mm) + (np.sqrt(wide_mm) - np.sqrt(narrow_mm)) * chebyshev
+        response = DepthResponse(root**2, cell_mm, kernel)
+        if response.error(between) <= tolerance:
             break
-    return DepthResponse(filters.reshape(rank, *period) / counted, spacing_mm, kernel, counted)
+    return response
 
 
-def fourier_basis(period: int) -> FloatArray:
-    """Orthonormal cosines and sines of a periodic lattice, shape (frequency, cell).
-
-    Row f has the wave number (f + 1) // 2. An even filter is diagonal in it.
-    """
-    wave = (np.arange(period) + 1) // 2
-    phase = 2 * np.pi * np.outer(wave, np.arange(period)) / period
-    sine = (np.arange(period) % 2 == 0)[:, None] & (wave > 0)[:, None]
-    basis: FloatArray = np.where(sine, np.sin(phase), np.cos(phase)) * np.sqrt(2 / period)
-    basis[0] = 1 / np.sqrt(period)
-    if period % 2 == 0:
-        basis[-1] = np.cos(phase[-1]) / np.sqrt(period)
-    return basis
+def gaussian_matrix(sigma_mm: float, cell_mm: float, *, out: range, cells: range, kernel: Kernel) -> FloatArray:
+    """The Gaussian from every cell to every cell of another stretch of the same line, shape (out, cell)."""
+    distance = np.abs(np.subtract.outer(np.arange(out.start, out.stop), np.arange(cells.start, cells.stop)))
+    return _kernel(sigma_mm / cell_mm, int(distance.max(initial=0)), kernel)[distance]
 
 
-def _transfer(
-    sigma_mm: FloatArray, period: tuple[int, int], spacing_mm: tuple[float, float], kernel: Kernel
-) -> FloatArray:
-    """Transfer functions of Gaussians in the real Fourier basis, shape (..., frequency u, frequency z)."""
-    one_axis = []
-    for n, spacing in zip(period, spacing_mm, strict=True):
-        cells = np.asarray(sigma_mm, dtype=np.float64)[..., None] / spacing
-        angle = 2 * np.pi * ((np.arange(n) + 1) // 2) / n
-        if kernel == "discrete":
-            one_axis.append(np.exp(-(cells**2) * (1 - np.cos(angle))))
-        else:
-            reach = np.arange(-(n // 2), n // 2 + 1)
-            values = np.exp(-(reach**2) / (2 * np.maximum(cells, 1e-6) ** 2))
-            values /= values.sum(axis=-1, keepdims=True)
-            one_axis.append(values @ np.cos(np.outer(reach, angle)))
-    family: FloatArray = one_axis[0][..., :, None] * one_axis[1][..., None, :]
-    return family
+def _kernel(sigma_cells: float, reach: int, kernel: Kernel) -> FloatArray:
+    """Weight at 0, 1 ... reach cells from the middle."""
+    at = np.arange(reach + 1, dtype=np.float64)
+    if kernel == "discrete":
+        values: FloatArray = ive(at, sigma_cells**2)
+        return values
+    far = np.arange(1, max(reach, int(np.ceil(8 * sigma_cells))) + 1)
+    total = 1 + 2 * np.exp(-(far**2) / (2 * max(sigma_cells, 1e-6) ** 2)).sum()
+    sampled: FloatArray = np.exp(-(at**2) / (2 * max(sigma_cells, 1e-6) ** 2)) / total
+    return sampled
+
+
+def _transfer(sigma_mm: FloatArray, cell_mm: float, kernel: Kernel) -> FloatArray:
+    """Transfer functions over both directions of a square lattice, shape (width, frequency)."""
+    angle = np.linspace(0, np.pi, _FREQUENCIES)
+    cells = np.asarray(sigma_mm, dtype=np.float64) / cell_mm
+    if kernel == "discrete":
+        one = np.exp(-(cells[:, None] ** 2) * (1 - np.cos(angle)))
+    else:
+        reach = max(1, int(np.ceil(8 * cells.max(initial=0))))
+        values = np.stack([_kernel(float(c), reach, kernel) for c in cells])
+        values[:, 1:] *= 2
+        one = values @ np.cos(np.outer(np.arange(reach + 1), angle))
+    both: FloatArray = (one[:, :, None] * one[:, None, :]).reshape(len(one), -1)
+    return both

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from myoscope.core import Grid, InvalidValue, UnitMismatch, Volume
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.collimator import Collimator
-from myoscope.physics.depth_response import depth_response, fourier_basis
+from myoscope.physics.depth_response import Kernel, depth_response, gaussian_matrix
 from myoscope.physics.operator import Projector
 from myoscope.physics.sparse import SparseRows, sparse_rows
 
@@ -37,8 +37,7 @@ _Indices = NDArray[np.int64]
 _Entries = tuple[_Indices, _Indices, FloatArray]  # of a sparse matrix: row, column, weight
 
 _MM_PER_CM = 10.0
-_REACH = 4.0  # standard deviations at which a Gaussian ends
-_VIEWS_AT_ONCE = 8  # views whose filters run together; more would leave the cache
+_REACH = 3.5  # standard deviations beyond which blur from outside the detector is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +71,21 @@ class _View:
 
     spread: SparseRows  # (cell, voxel)
     gather: SparseRows  # (voxel, cell)
-    depth_weight: Tensor  # (rank, depth)
-    to_pixels: Tensor  # (u pixel, frequency u)
+    depth_weight: Tensor  # (Gaussian, depth)
+    to_pixels: Tensor  # (Gaussian, u pixel, column)
+
+    def to(self, device: str | torch.device) -> _View:
+        return _View(
+            self.spread.to(device), self.gather.to(device), self.depth_weight.to(device), self.to_pixels.to(device)
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Tables:
-    """What a camera sees of a grid, whatever the patient; filters hold the sensitivity."""
+    """What a camera sees of a grid, whatever the patient."""
 
     views: tuple[_View, ...]
-    filters: Tensor  # (rank, 1, frequency u, 1, frequency z)
-    from_cells: Tensor  # (frequency u, column)
-    from_slices: Tensor  # (slice, frequency z)
-    to_rows: Tensor  # (frequency z, v pixel)
+    to_rows: Tensor  # (Gaussian, slice, v pixel), holds the sensitivity
     n_cells: int
     slices: slice  # of the image's k axis that reach the detector
 
@@ -122,86 +123,59 @@ class ParallelProjector(Projector):
         return ParallelProjector(self.grid, self.views, self._tables, chosen, self._transmission)
 
     def to(self, device: str | torch.device) -> ParallelProjector:
+        tables = self._tables
         moved = _Tables(
-            tuple(
-                _View(v.spread.to(device), v.gather.to(device), v.depth_weight.to(device), v.to_pixels.to(device))
-                for v in self._tables.views
-            ),
-            self._tables.filters.to(device),
-            self._tables.from_cells.to(device),
-            self._tables.from_slices.to(device),
-            self._tables.to_rows.to(device),
-            self._tables.n_cells,
-            self._tables.slices,
+            tuple(view.to(device) for view in tables.views), tables.to_rows.to(device), tables.n_cells, tables.slices
         )
         return ParallelProjector(self.grid, self.views, moved, self._views, self._transmission.to(device))
 
     def _project(self, image: Tensor) -> Tensor:
-        tables, n_patients = self._tables, self._transmission.n_patients
+        import torch
+
         self._check_batch(image)
-        n_v, n_u = self.detector_shape
-        cells = tables.n_cells
-        batch = image.shape[:-3]
-        columns = image[..., tables.slices].reshape(-1, image.shape[-3] * image.shape[-2], tables.from_slices.shape[0])
-        n_batch, n_voxels, n_slices = columns.shape
-        columns = columns.transpose(0, 1).reshape(n_voxels, n_batch * n_slices).contiguous()
-        rank, n_freq_u, n_freq_z = tables.filters.shape[0], tables.filters.shape[2], tables.filters.shape[4]
-        result = image.new_empty(n_batch, self.n_views, n_v, n_u)
-        at_once = max(1, _VIEWS_AT_ONCE // n_batch)
-        for first in range(0, self.n_views, at_once):
-            some = self._views[first : first + at_once]
-            n = len(some)
-            terms = image.new_empty(rank, n, cells * n_batch * n_slices)
-            for place, number in enumerate(some):
-                view = tables.views[number]
-                planes = view.spread @ columns  # (depth * column, batch * slice)
-                through = self._transmission.of(number)
-                if through is not None:
-                    planes.view(len(planes), -1, n_patients, n_slices).mul_(through[:, None])
-                terms[:, place] = view.depth_weight @ planes.view(view.depth_weight.shape[1], -1)
-            waves = tables.from_cells @ terms.view(rank * n, cells, n_batch * n_slices)
-            waves = waves.view(-1, n_slices) @ tables.from_slices
-            spectrum = (waves.view(rank, n, n_freq_u, n_batch, n_freq_z) * tables.filters).sum(dim=0)
-            to_pixels = _stacked([tables.views[v].to_pixels for v in some])
-            pixels = to_pixels @ spectrum.view(n, n_freq_u, n_batch * n_freq_z)
-            rows = (pixels.view(-1, n_freq_z) @ tables.to_rows).view(n, n_u, n_batch, n_v)
-            result[:, first : first + n] = rows.permute(2, 0, 3, 1)
-        return result.view(*batch, self.n_views, n_v, n_u)
+        tables = self._tables
+        rank, n_slices, n_v = tables.to_rows.shape
+        n_u, (n_i, n_j, _) = self.detector_shape[1], self.grid.shape
+        stack = image[..., tables.slices].reshape(-1, n_i * n_j, n_slices)
+        n_batch = len(stack)
+        columns = stack.transpose(0, 1).reshape(n_i * n_j, n_batch * n_slices)
+        lines = image.new_empty(self.n_views, rank, n_u, n_batch * n_slices)
+        for place, number in enumerate(self._views):
+            view = tables.views[number]
+            planes = view.spread @ columns  # (depth * column, batch * slice)
+            self._attenuate(planes, number)
+            summed = view.depth_weight @ planes.view(view.depth_weight.shape[1], -1)
+            torch.bmm(view.to_pixels, summed.view(rank, tables.n_cells, -1), out=lines[place])
+        rows = (lines.view(self.n_views, rank, n_u * n_batch, n_slices) @ tables.to_rows).sum(dim=1)
+        views = rows.view(self.n_views, n_u, n_batch, n_v).permute(2, 0, 3, 1)
+        return views.reshape(*image.shape[:-3], self.n_views, n_v, n_u)
 
     def _back_project(self, data: Tensor) -> Tensor:
-        tables, n_patients = self._tables, self._transmission.n_patients
+        import torch
+
         self._check_batch(data)
-        n_v, n_u = self.detector_shape
-        batch = data.shape[:-3]
-        flat = data.reshape(-1, self.n_views, n_v, n_u)
-        n_batch, n_slices = len(flat), tables.from_slices.shape[0]
-        rank, n_freq_u, n_freq_z = tables.filters.shape[0], tables.filters.shape[2], tables.filters.shape[4]
-        n_i, n_j, n_k = self.grid.shape
+        tables = self._tables
+        rank, n_slices, n_v = tables.to_rows.shape
+        n_u, (n_i, n_j, n_k) = self.detector_shape[1], self.grid.shape
+        rows = data.reshape(-1, self.n_views, n_v, n_u).permute(1, 3, 0, 2)  # (view, u, batch, v)
+        n_batch = rows.shape[2]
+        lines = rows.reshape(self.n_views, 1, n_u * n_batch, n_v) @ tables.to_rows.transpose(1, 2)
         columns = data.new_zeros(n_i * n_j, n_batch * n_slices)
-        at_once = max(1, _VIEWS_AT_ONCE // n_batch)
-        for first in range(0, self.n_views, at_once):
-            some = self._views[first : first + at_once]
-            n = len(some)
-            rows = flat[:, first : first + n].permute(1, 3, 0, 2)  # (view, u, batch, v)
-            pixels = rows.reshape(-1, n_v) @ tables.to_rows.T
-            to_pixels = _stacked([tables.views[v].to_pixels for v in some])
-            spectrum = to_pixels.transpose(1, 2) @ pixels.view(n, n_u, n_batch * n_freq_z)
-            waves = spectrum.view(n, n_freq_u, n_batch, n_freq_z) * tables.filters
-            waves = waves.view(-1, n_freq_z) @ tables.from_slices.T
-            terms = tables.from_cells.T @ waves.view(rank * n, n_freq_u, n_batch * n_slices)
-            terms = terms.view(rank, n, -1)
-            for place, number in enumerate(some):
-                view = tables.views[number]
-                planes = (view.depth_weight.T @ terms[:, place]).view(-1, n_batch * n_slices)
-                through = self._transmission.of(number)
-                if through is not None:
-                    planes.view(len(planes), -1, n_patients, n_slices).mul_(through[:, None])
-                columns += view.gather @ planes
-        image = data.new_zeros(n_batch, n_i, n_j, n_k)
-        image[..., tables.slices] = (
-            columns.view(n_i * n_j, n_batch, n_slices).transpose(0, 1).view(n_batch, n_i, n_j, n_slices)
-        )
-        return image.view(*batch, n_i, n_j, n_k)
+        for place, number in enumerate(self._views):
+            view = tables.views[number]
+            summed = torch.bmm(view.to_pixels.transpose(1, 2), lines[place].view(rank, n_u, -1))
+            planes = (view.depth_weight.T @ summed.view(rank, -1)).view(-1, n_batch * n_slices)
+            self._attenuate(planes, number)
+            columns += view.gather @ planes
+        stack = columns.view(n_i, n_j, n_batch, n_slices).permute(2, 0, 1, 3)
+        before = tables.slices.start
+        image = torch.nn.functional.pad(stack, (before, n_k - before - n_slices))
+        return image.reshape(*data.shape[:-3], n_i, n_j, n_k)
+
+    def _attenuate(self, planes: Tensor, view: int) -> None:
+        through = self._transmission.of(view)
+        if through is not None:
+            planes.view(len(planes), -1, *through.shape[1:]).mul_(through[:, None])
 
     def _check_batch(self, values: Tensor) -> None:
         patients = self._transmission.n_patients
@@ -414,7 +388,7 @@ def _interpolation(known: FloatArray, wanted: FloatArray) -> Tensor | None:
 def _tables(
     grid: Grid, views: ParallelViews, collimator: Collimator | None, scale: float, discretisation: Discretisation
 ) -> _Tables:
-    size, size_z, pixel = grid.spacing_mm[0], grid.spacing_mm[2], views.pixel_mm
+    size, size_z = grid.spacing_mm[0], grid.spacing_mm[2]
     n_v, n_u = views.detector_shape
     n_views = len(views.angle_deg)
     slices = _seen_slices(grid, views, collimator)
@@ -424,51 +398,50 @@ def _tables(
     distances = [
         views.radius_mm[v] - (np.arange(x.n_depths) + x.first_depth + 0.5) * size for v, x in enumerate(lattices)
     ]
-    reach_u, reach_z = (_reach(grid, views, collimator, axis) for axis in (0, 2))
-
-    # Pixels' and rows' edges in cells and slices, from the first that the image has.
-    pixel_edges = [np.arange(n_u + 1) * pixel / size - lattice.first_cell for lattice in lattices]
-    bottom = (grid.affine[2, 3] - size_z / 2) / size_z + slices.start
-    row_edges = np.linspace(n_v / 2, -n_v / 2, n_v + 1) * pixel / size_z - bottom
-    period_u = max(_period(edges, cells, reach_u) for edges in pixel_edges)
-    period_z = _period(row_edges[::-1], n_slices, reach_z)
     if collimator is None:
-        basis_u, basis_z = np.eye(period_u), np.eye(period_z)
-        filters, weights = np.ones((1, period_u, period_z)), [np.ones((len(d), 1)) for d in distances]
+        kernel: Kernel = "discrete"
+        widths, weights = np.zeros(1), [np.ones((len(d), 1)) for d in distances]
     else:
-        basis_u, basis_z = fourier_basis(period_u), fourier_basis(period_z)
-        every = np.concatenate(distances)
-        response = depth_response(
-            (float(collimator.sigma_mm(every.min())), float(collimator.sigma_mm(every.max()))),
-            period=(period_u, period_z),
-            spacing_mm=(size, size_z),
-            kernel="discrete" if discretisation == "conserving" else "sampled",
+        kernel = "discrete" if discretisation == "conserving" else "sampled"
+        near, far = (
+            float(collimator.sigma_mm(end(d)))
+            for end, d in ((np.min, np.concatenate(distances)), (np.max, np.concatenate(distances)))
         )
-        filters, weights = response.filters, [response.weights(collimator.sigma_mm(d)) for d in distances]
+        response = depth_response(near, far, cell_mm=min(size, size_z), kernel=kernel)
+        widths, weights = response.sigma_mm, [response.weights(collimator.sigma_mm(d)) for d in distances]
+
+    # Edges of pixels and rows in cells and slices, from the first that the image has.
+    bottom = (grid.affine[2, 3] - size_z / 2) / size_z + slices.start
+    row_edges = np.linspace(-n_v / 2, n_v / 2, n_v + 1) * views.pixel_mm / size_z - bottom
+    to_rows = np.stack([_blurred_pixels(row_edges, n_slices, s, size_z, kernel)[::-1].T for s in widths]) * scale
+    to_pixels: dict[int, Tensor] = {}
     made = []
     for view, lattice in enumerate(lattices):
-        if discretisation == "conserving":
-            row, column, weight = _spreading(grid, views, view, lattice)
-        else:
-            row, column, weight = _sampling(grid, views, view, lattice)
+        first = lattice.first_cell
+        if first not in to_pixels:
+            edges = np.arange(n_u + 1) * views.pixel_mm / size - first
+            to_pixels[first] = _float(np.stack([_blurred_pixels(edges, cells, s, size, kernel) for s in widths]))
+        entries = _spreading if discretisation == "conserving" else _sampling
+        row, column, weight = entries(grid, views, view, lattice)
         made.append(
             _View(
                 sparse_rows(row, column, weight, lattice.n_depths * cells),
                 sparse_rows(column, row, weight, grid.shape[0] * grid.shape[1]),
                 _float(weights[view].T),
-                _float(_overlap(pixel_edges[view], period_u, reach_u) @ basis_u.T),
+                to_pixels[first],
             )
         )
-    to_rows = _overlap(row_edges[::-1], period_z, reach_z)[::-1]
-    return _Tables(
-        tuple(made),
-        _float(filters[:, None, :, None, :] * scale),
-        _float(basis_u[:, :cells]),
-        _float(basis_z[:, :n_slices].T),
-        _float(basis_z @ to_rows.T),
-        cells,
-        slices,
-    )
+    return _Tables(tuple(made), _float(to_rows), cells, slices)
+
+
+def _blurred_pixels(edges: FloatArray, n_cells: int, sigma_mm: float, cell_mm: float, kernel: Kernel) -> FloatArray:
+    """What each cell gives each pixel after a Gaussian, shape (pixel, cell); edges of pixels are in cells."""
+    reached = range(int(np.floor(edges[0])), int(np.ceil(edges[-1])))
+    cell = np.arange(reached.start, reached.stop)
+    share = np.minimum(edges[1:, None], cell + 1) - np.maximum(edges[:-1, None], cell)
+    blur = gaussian_matrix(sigma_mm, cell_mm, out=reached, cells=range(n_cells), kernel=kernel)
+    matrix: FloatArray = np.maximum(share, 0) @ blur
+    return matrix
 
 
 def _reach(grid: Grid, views: ParallelViews, collimator: Collimator | None, axis: int) -> int:
@@ -578,30 +551,6 @@ def _neighbours(place: FloatArray) -> tuple[tuple[_Indices, FloatArray], tuple[_
     below = np.floor(place).astype(np.int64)
     share = place - below
     return (below, 1 - share), (below + 1, share)
-
-
-def _period(edges: FloatArray, n_cells: int, reach: int) -> int:
-    """Cells in a period so that the blur of ``n_cells`` cells reaches no pixel from the wrong side."""
-    first = max(int(np.floor(edges[0])), -reach)
-    last = min(int(np.ceil(edges[-1])) - 1, n_cells - 1 + reach)
-    return max(last, n_cells - 1 - first, n_cells - 1) + reach + 1
-
-
-def _overlap(edges: FloatArray, period: int, reach: int) -> FloatArray:
-    """Share of each cell that falls into each pixel, shape (pixel, cell of the period); cell -1 is the last one."""
-    first = min(int(np.floor(edges[0])), 0)
-    cell = np.arange(max(first, -reach), max(first, -reach) + period)
-    lower = np.maximum(edges[:-1, None], cell[None])
-    upper = np.minimum(edges[1:, None], cell[None] + 1)
-    shares = np.zeros((len(edges) - 1, period))
-    shares[:, cell % period] = np.maximum(upper - lower, 0)
-    return shares
-
-
-def _stacked(matrices: Sequence[Tensor]) -> Tensor:
-    import torch
-
-    return torch.stack(list(matrices))
 
 
 def _float(values: FloatArray) -> Tensor:
