@@ -109,20 +109,20 @@ def early(group: VirtualPopulation, constants: Calibrated) -> Calibrated:
 
 
 def outcomes(group: VirtualPopulation, constants: Calibrated, *, seed: int, times: int, rounds: int) -> Calibrated:
-    """Base hazards for the first-event rates, and weight and scale of the deficit for the hazard ratios of MACE.
+    """Base hazards for the first-event rates, and weight and limit of the deficit for the hazard ratios of MACE.
 
     Fixed-point steps with the same luck every time. Bands are those of the images' deficit, because the published ones
     are those of measured TPD.
     """
     sent = np.random.default_rng([seed, 2]).random(len(group)) < group.referral_chance(constants)
     bands = np.tile(band(group.apparent_percent), times)
-    weight, log_scale = constants.deficit_weight, math.log(constants.deficit_scale_percent)
+    weight, log_limit = constants.deficit_weight, math.log(constants.deficit_limit_percent)
     base = dict(constants.base_hazard_per_y)
     for step in range(rounds):
         constants = replace(
             constants,
             deficit_weight=weight,
-            deficit_scale_percent=math.exp(log_scale),
+            deficit_limit_percent=math.exp(log_limit),
             base_hazard_per_y=MappingProxyType(dict(base)),
         )
         lives = follow(group, sent, seed=seed, times=times, constants=constants)
@@ -135,15 +135,15 @@ def outcomes(group: VirtualPopulation, constants: Calibrated, *, seed: int, time
         print(
             f"  round {step}: "
             + ", ".join(f"{cause} {100 * rate[cause]:.2f} %/y" for cause in CAUSES)
-            + f"; ratios {ratio[0]:.2f}, {ratio[1]:.2f}; weight {weight:.3f}, scale {math.exp(log_scale):.3f} %",
+            + f"; ratios {ratio[0]:.2f}, {ratio[1]:.2f}; weight {weight:.3f}, limit {math.exp(log_limit):.3f} %",
             flush=True,
         )
         for cause in CAUSES:
             base[cause] *= (FIRST_EVENT_PER_Y[cause] / rate[cause]) ** 0.9
-        # The weight moves both ratios; the scale bends the curve, and so moves the step from the second to the third.
+        # The weight moves both ratios; the limit bends the curve, and so moves the step from the second to the third.
         weight *= (math.log(MACE_RATIO[1]) / math.log(ratio[1])) ** 0.8
         bend = math.log(MACE_RATIO[0]) / math.log(MACE_RATIO[1]) - math.log(ratio[0]) / math.log(ratio[1])
-        log_scale = float(np.clip(log_scale - 2.5 * bend, math.log(0.02), math.log(20)))
+        log_limit = float(np.clip(log_limit - 2.5 * bend, math.log(2), math.log(500)))
     return constants
 
 
@@ -161,7 +161,7 @@ def write(constants: Calibrated, path: Path) -> None:
         f"    referral_logit={constants.referral_logit:.5g},\n"
         f"    referral_weight={constants.referral_weight:.5g},\n"
         f"    deficit_weight={constants.deficit_weight:.4g},\n"
-        f"    deficit_scale_percent={constants.deficit_scale_percent:.4g},\n"
+        f"    deficit_limit_percent={constants.deficit_limit_percent:.4g},\n"
         f"    early_logit={constants.early_logit:.4g},\n"
         f"    base_hazard_per_y={mapping(dict(constants.base_hazard_per_y), 4)},\n"
         ")\n"

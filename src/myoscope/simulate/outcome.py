@@ -4,13 +4,13 @@ Each cause has a Weibull hazard of its own,
 
     h(t) = base * shape * t^(shape - 1) * exp(eta),   t in years,
 
-whose log-hazard `eta` grows with the logarithm of the true perfusion deficit and with age, diabetes, drug stress,
-ejection fraction and history. Besides, a patient sent to angiography may be revascularised within weeks. Weights of
-the covariates and shapes are assumptions; base hazards, the weight of the deficit and the share of early
-revascularisation are solved for published rates and hazard ratios by `docs/make/calibrate_population.py` and stand in
-`population_constants`: ACS 0.83, death 1.58 and revascularisation 2.12 % a year as crude first events (Pieszko 2023),
-hazard ratio of MACE 2.42 and 3.85 for a total perfusion deficit of 5 to under 10 % and of 10 % or more against less
-(REFINE SPECT 2.0), early revascularisation in 48 % of those sent to angiography (Hu 2020).
+whose log-hazard `eta` grows with ln(1 + d), d the true perfusion deficit bent towards a limit, and with age, diabetes,
+drug stress, ejection fraction and history. Besides, a patient sent to angiography may be revascularised within weeks.
+Weights of the covariates and shapes are assumptions; base hazards, weight and limit of the deficit and the share of
+early revascularisation are solved for published rates and hazard ratios by `docs/make/calibrate_population.py` and
+stand in `population_constants`: ACS 0.83, death 1.58 and revascularisation 2.12 % a year as crude first events (Pieszko
+2023), hazard ratio of MACE 2.42 and 3.85 for a total perfusion deficit of 5 to under 10 % and of 10 % or more against
+less (REFINE SPECT 2.0), early revascularisation in 48 % of those sent to angiography (Hu 2020).
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class FollowUp:
 def log_hazard(person: Person, heart: HeartSummary, cause: Cause, *, constants: Calibrated = CALIBRATED) -> float:
     """The patient's log-hazard of one cause over the base."""
     w = WEIGHTS[cause]
-    felt = constants.deficit_weight * math.log1p(heart.deficit_percent / constants.deficit_scale_percent)
+    # Above ten percent the published ratio rises slowly: the whole deficit saturates before its logarithm is taken.
+    saturated = heart.deficit_percent / (1 + heart.deficit_percent / constants.deficit_limit_percent)
+    felt = constants.deficit_weight * math.log1p(saturated)
     return (
         (w.deficit + w.diabetes_deficit * person.diabetes) * felt
         + w.age_decade * (person.age_y - 65) / 10

@@ -19,18 +19,18 @@ class Calibrated:
     referral_logit: float
     referral_weight: float
     deficit_weight: float
-    deficit_scale_percent: float
+    deficit_limit_percent: float
     early_logit: float
     base_hazard_per_y: Mapping[str, float]
 
 
 CALIBRATED = Calibrated(
     vessel_logit=MappingProxyType({"LAD": -3.2, "LCx": -3.7, "RCA": -3.5}),
-    vessel_correlation=0.5,
+    vessel_correlation=0.77,
     referral_logit=-4.0,
     referral_weight=1.0,
     deficit_weight=0.6,
-    deficit_scale_percent=1.0,
+    deficit_limit_percent=20.0,
     early_logit=0.8,
     base_hazard_per_y=MappingProxyType({"ACS": 0.002, "death": 0.005, "revascularisation": 0.002}),
 )

@@ -29,10 +29,10 @@ _BREAST[[5, 11, 1, 7]] = 0.45
 _DIAPHRAGM = np.zeros(17)
 _DIAPHRAGM[[3, 9]] = 1.0
 _DIAPHRAGM[[2, 8, 4, 10, 14]] = 0.5
-_UNEVEN_SD = 0.045
+_UNEVEN_SD = 0.040
 _CHANGE_SD = 0.025
 _COUNTED_ABOVE = 0.15
-_SCORE_EDGES = np.array([0.155, 0.2625, 0.4375, 0.6125])
+_SCORE_EDGES = np.array([0.18, 0.2625, 0.4375, 0.6125])
 """Missing share of uptake at which a score of 1, 2, 3 and 4 begins."""
 IMPRESSIONS = ("normal", "probably normal", "equivocal", "probably abnormal", "abnormal")
 _IMPRESSION_EDGES = np.log1p(np.array([2.0, 4.0, 6.5, 9.5]))
@@ -71,11 +71,11 @@ class Reader:
 
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
-        "A": Reader(bias=0.000, gain=1.00, noise_sd=0.035, mood_sd=0.012, artefact_eye=0.70),
-        "B": Reader(bias=0.012, gain=1.05, noise_sd=0.040, mood_sd=0.015, artefact_eye=0.55),
-        "C": Reader(bias=-0.015, gain=0.95, noise_sd=0.040, mood_sd=0.015, artefact_eye=0.75),
-        "D": Reader(bias=0.005, gain=1.00, noise_sd=0.055, mood_sd=0.022, artefact_eye=0.45),
-        "E": Reader(bias=-0.005, gain=1.10, noise_sd=0.045, mood_sd=0.018, artefact_eye=0.60),
+        "A": Reader(bias=0.000, gain=1.00, noise_sd=0.040, mood_sd=0.016, artefact_eye=0.70),
+        "B": Reader(bias=0.015, gain=1.05, noise_sd=0.045, mood_sd=0.020, artefact_eye=0.50),
+        "C": Reader(bias=-0.018, gain=0.95, noise_sd=0.045, mood_sd=0.020, artefact_eye=0.75),
+        "D": Reader(bias=0.005, gain=1.00, noise_sd=0.055, mood_sd=0.026, artefact_eye=0.40),
+        "E": Reader(bias=-0.008, gain=1.10, noise_sd=0.048, mood_sd=0.022, artefact_eye=0.60),
     }
 )
 """Five experts by name; sites employ two each."""
@@ -116,9 +116,9 @@ def appearance(truth: Deficit, person: Person, rng: np.random.Generator, *, corr
     depth = rng.gamma(2.0, 0.5)
     heavy = float(np.clip((person.bmi_kg_m2 - 20) / 10, 0.2, 2.5))
     if person.sex == "F":
-        artefact = 0.055 * depth * heavy * _BREAST + 0.02 * depth * _DIAPHRAGM
+        artefact = 0.047 * depth * heavy * _BREAST + 0.016 * depth * _DIAPHRAGM
     else:
-        artefact = 0.065 * depth * np.sqrt(heavy) * _DIAPHRAGM + 0.008 * heavy * _BREAST
+        artefact = 0.056 * depth * np.sqrt(heavy) * _DIAPHRAGM + 0.006 * heavy * _BREAST
     if corrected:
         artefact = artefact / 4
     stress = 1 - (1 - truth.segment_stress) * (1 - artefact) * (1 - uneven)
