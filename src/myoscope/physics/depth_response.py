@@ -45,7 +45,7 @@ class DepthResponse:
         # Frequency zero counts so much that counts are conserved.
         importance = np.ones(fixed.shape[1])
         importance[0] = 1e3
-            solved, *_ = np.linalg.lstsq((fixed * importance).T, (wanted * importance).T, rcond=None)
+        solved, *_ = np.linalg.lstsq((fixed * importance).T, (wanted * importance).T, rcond=None)
         weights: FloatArray = np.asarray(solved.T, dtype=np.float64)
         return weights
 
