@@ -353,10 +353,11 @@ def _piece_mm(epi: FloatArray) -> float:
 def _matter(heart: Heart, wall: MovingWall, pieces: FloatArray, times: FloatArray, each: int) -> dict[str, _Matter]:
     """All samples of all phases in LPS mm. ``pieces`` (40, 72) are the cells' volumes in mL."""
     endo, epi = wall.mid - 0.5 * wall.span, wall.mid + 0.5 * wall.span
+    turn = heart.frame.rotation.astype(np.float32)
+    shift = heart.to_patient(np.zeros(3)).astype(np.float32)
 
     def lps(samples: Samples, cell: NDArray[np.intp] | None = None) -> _Matter:
-        points = heart.to_patient(samples.points).astype(np.float32)
-        return _Matter(points, samples.volume_mL.astype(np.float32), cell)
+        return _Matter(samples.points @ turn + shift, samples.volume_mL.astype(np.float32), cell)
 
     closed_endo, closed_epi = (np.concatenate([s, s[:, :, :1]], axis=2) for s in (endo[1:], epi[1:]))
     muscle = fill(closed_endo, closed_epi, _WALL_LAYERS)
@@ -372,7 +373,7 @@ def _matter(heart: Heart, wall: MovingWall, pieces: FloatArray, times: FloatArra
     cavity = enclosed_mL(endo[1:])
     blood = fill(np.broadcast_to(spine[:, :, None], closed_endo.shape), closed_endo, 7)
     exact = blood.volume_mL * (cavity / blood.total_mL)[:, None]
-    matter["lv_blood"] = lps(Samples(blood.points, exact))
+    matter["lv_blood"] = lps(Samples(blood.points, exact.astype(np.float32)))
     if heart.papillary_mL > 0:
         matter["papillary"] = _papillaries(heart, endo[1:], spine, cavity)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myoscope.core.geometry import FloatArray
 from myoscope.simulate.lv_shape import ANGLES_RAD, ARC
@@ -21,15 +22,15 @@ _FIRST_ROW = 9
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Samples:
-    """Pieces of matter: centres (time, n, 3) in heart coordinates and their volumes (time, n) in mL."""
+    """Pieces of matter: centres (time, n, 3) in heart coordinates and volumes (time, n) in mL, single precision."""
 
-    points: FloatArray
-    volume_mL: FloatArray
+    points: NDArray[np.float32]
+    volume_mL: NDArray[np.float32]
 
     @property
     def total_mL(self) -> FloatArray:
         """Volume of all pieces at each time."""
-        total: FloatArray = self.volume_mL.sum(axis=-1)
+        total: FloatArray = self.volume_mL.sum(axis=-1, dtype=np.float64)
         return total
 
 
@@ -103,17 +104,28 @@ def fill(inner: FloatArray, outer: FloatArray, n: int) -> Samples:
     n_times, n_rows, n_columns = (inner.shape[0], inner.shape[1] - 1, inner.shape[2] - 1)
     # Neighbours stand a quarter of a layer nearer and farther: no shells of samples, which a lattice would show.
     stagger = 0.25 * (-1.0) ** (np.arange(n_rows)[:, None] + np.arange(n_columns))
-    depth = ((np.arange(n) + 0.5)[:, None, None] + stagger)[..., None] / n
+    depth = (((np.arange(n) + 0.5)[:, None, None] + stagger) / n).astype(np.float32)
 
-    def corners(nodes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        a, b, c, d = nodes[:, :-1, :-1], nodes[:, 1:, :-1], nodes[:, :-1, 1:], nodes[:, 1:, 1:]
-        return 0.25 * (a + b + c + d), 0.5 * (b + d - a - c), 0.5 * (c + d - a - b)
+    def corners(nodes: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        # Coordinates in front: contiguous arrays for what follows.
+        single = np.moveaxis(nodes, -1, 0).astype(np.float32)
+        a, b, c, d = single[..., :-1, :-1], single[..., 1:, :-1], single[..., :-1, 1:], single[..., 1:, 1:]
+        quarter, half = np.float32(0.25), np.float32(0.5)
+        return quarter * (a + b + c + d), half * (b + d - a - c), half * (c + d - a - b)
 
     low, high = corners(inner), corners(outer)
-    centre, along, around = (p[:, None] + depth * (q - p)[:, None] for p, q in zip(low, high, strict=True))
-    across = (high[0] - low[0])[:, None] / n
-    volume = np.abs((np.cross(along, around) * across).sum(axis=-1)) / 1000
-    return Samples(centre.reshape(n_times, -1, 3), volume.reshape(n_times, -1))
+    centre, along, around = (p[:, :, None] + depth * (q - p)[:, :, None] for p, q in zip(low, high, strict=True))
+    across = (high[0] - low[0])[:, :, None] / np.float32(n)
+    volume = along[1] * around[2]
+    volume -= along[2] * around[1]
+    volume *= across[0]
+    for i, j, k in ((1, 2, 0), (2, 0, 1)):
+        part = along[j] * around[k]
+        part -= along[k] * around[j]
+        volume += part * across[i]
+    volume = np.abs(volume) / np.float32(1000)
+    points = np.moveaxis(centre.reshape(3, n_times, -1), 0, -1)
+    return Samples(points, volume.reshape(n_times, -1))
 
 
 @dataclass(frozen=True, slots=True)
