@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from scipy.special import expit, ndtr
 
 from myoscope.core import VESSELS, InvalidValue
@@ -263,6 +262,8 @@ def _scar(tree: CoronaryTree, infarcts: tuple[Infarct, ...], rng: np.random.Gene
 
 def _depth_mm(inside: NDArray[np.bool_]) -> FloatArray:
     """Distance to the border of a bed, (ring, angle), positive inside; the base is no border."""
+    from scipy.spatial import cKDTree  # slow to import, and only infarcts need it
+
     place = cell_place_mm()
     depth = np.full(inside.shape, 99.0)
     if not inside.all():

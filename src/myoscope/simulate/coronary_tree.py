@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from myoscope.core import N_ANGLES, N_RINGS, VESSELS, InvalidValue
 from myoscope.core.geometry import FloatArray
@@ -177,7 +176,9 @@ def draw_tree(dominance: Dominance, rng: np.random.Generator) -> CoronaryTree:
             reach += [c.reach_mm - shorter] * int(keep.sum())
     points = np.concatenate(place)  # (node, 3)
     owner = np.array([_owner(n.branch, dominance) for n in node])
-    distance = cdist(points, cell_place_mm().reshape(-1, 3)).reshape(-1, N_RINGS, N_ANGLES)
+    cells = cell_place_mm().reshape(-1, 3)
+    square = (points**2).sum(1)[:, None] + (cells**2).sum(1) - 2 * points @ cells.T
+    distance = np.sqrt(np.maximum(square, 0)).reshape(-1, N_RINGS, N_ANGLES)
     wander = 3.0 * smooth_field(22.0, rng, len(VESSELS))[owner]
     score = (np.array(reach)[:, None, None] - distance + wander) / _BORDER_MM
     score = np.maximum(score - score.max(0), -30.0)
