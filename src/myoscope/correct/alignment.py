@@ -1,10 +1,12 @@
-"""Is the attenuation map where the patient was? Its shift against the emission image, found and undone.
+"""Is the attenuation map where the heart was? Its shift against the emission image, found and undone.
 
 Minutes pass between CT and emission, and a breath-held CT shows the heart where it is not on average. A wall that
-falls into the map's lung loses counts that it had. The map's tissues (air, lung, soft tissue) should each hold one
-level of emission, so the shift sought is the one whose tissues explain most of the emission's variance round the
-heart: the correlation ratio (Roche et al., MICCAI 1998). With three tissues, every shift is tried at once by Fourier
-transforms. Only shifts are looked for: turns of a lying patient are small.
+falls into the map's lung is not given back the counts that it lost. Two things are asked of the right shift: the wall
+that was found in the emission image lies in soft tissue, and where lung begins outside the heart, it begins just
+outside that wall. Both are counted over the surface for a lattice of shifts that is refined twice. Directions in which
+no lung follows (diaphragm, right heart, chest wall) say nothing and do no harm. Only shifts are looked for.
+
+On virtual patients with known shifts this finds them to about 5 mm, most of it the emission image's own error.
 """
 
 from __future__ import annotations
@@ -12,170 +14,127 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import fft, ndimage
+from scipy import ndimage
 
-from myoscope.core import Flag, GeometryMismatch, InvalidValue, UnitMismatch, Volume
+from myoscope.core import Flag, InvalidValue, Surfaces, UnitMismatch, Volume
 from myoscope.core.geometry import FloatArray
 
-# Limits between air, lung and soft tissue, as shares of the map's soft tissue.
-_AIR_BELOW, _LUNG_BELOW = 0.08, 0.62
-_REACH_MM = 110.0
-_SEARCH_MM = 40.0
-_WORTH_CORRECTING_MM = 5.0
-_BELIEVED_MM = 30.0
+_LATTICES_MM = ((36.0, 9.0), (9.0, 3.0), (3.0, 1.0))  # reach and step
+_BEYOND_EPICARDIUM_MM = 2.0  # fat and pericardium
+_ACROSS_MM = 8.0  # from the border, to either side
+_PER_CM2_SHIFT = 0.005  # what a shift of 1 cm must gain, times its square
+_MAP_BLUR_MM = 4.0  # standard deviation
+_BASAL_RINGS_LEFT_OUT = 6  # no wall, but atrium and valves
+
+_WORTH_CORRECTING_MM = 8.0
+_WORTH_CORRECTING_GAIN = 0.04
+_BELIEVED_MM = 35.0
+_FITS = 1.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Alignment:
-    """By how much the attenuation map must move, LPS mm, to fit the emission image.
+    """By how much the attenuation map must move, LPS mm, to fit the heart of the emission image.
 
-    ``agreement`` is the share of the emission's variance that the tissues explain (0 to 1), before and after;
-    ``at_limit`` says that the best shift lies at the end of the search and is not to be believed.
+    ``fit`` is the share of the wall in soft tissue plus the mean step from soft tissue to lung across its outside, as a
+    share of soft tissue: about 1.2 where all is well. ``fit_before`` is that without the shift.
     """
 
     shift_mm: FloatArray
-    agreement_before: float
-    agreement: float
-    at_limit: bool
+    fit_before: float
+    fit: float
 
     @property
     def distance_mm(self) -> float:
         return float(np.linalg.norm(self.shift_mm))
 
     @property
+    def found(self) -> bool:
+        """Whether the map's heart was found near the emission's."""
+        return self.fit >= _FITS and self.distance_mm <= _BELIEVED_MM
+
+    @property
     def to_be_applied(self) -> bool:
-        """Whether the shift is large enough to matter and small enough to be true."""
-        return _WORTH_CORRECTING_MM < self.distance_mm <= _BELIEVED_MM and not self.at_limit
+        """Whether the shift is large enough to matter, improves the fit, and can be true."""
+        gain = self.fit - self.fit_before
+        return self.found and self.distance_mm > _WORTH_CORRECTING_MM and gain > _WORTH_CORRECTING_GAIN
 
     def flag(self) -> Flag:
         """What a reader should know about it."""
-        left, posterior, superior = (float(np.round(mm, 1)) for mm in self.shift_mm)
+        left, posterior, superior = (round(float(mm), 1) for mm in self.shift_mm)
         evidence = {
             "left_mm": left,
             "posterior_mm": posterior,
             "superior_mm": superior,
-            "agreement_before": round(self.agreement_before, 3),
-            "agreement": round(self.agreement, 3),
+            "fit_before": round(self.fit_before, 2),
+            "fit": round(self.fit, 2),
         }
         if self.to_be_applied:
-            return Flag(
-                "mu_map_moved",
-                f"The attenuation map lay {self.distance_mm:.0f} mm beside the emission image and was moved there; "
-                "look at both before believing the corrected image.",
-                "warning",
-                evidence,
+            message = (
+                f"The heart of the attenuation map lay {self.distance_mm:.0f} mm beside that of the emission image; "
+                "the map was moved there. Look at both before believing the corrected image."
             )
-        if self.distance_mm <= _WORTH_CORRECTING_MM:
-            return Flag(
-                "mu_map_aligned",
-                f"The attenuation map lies within {_WORTH_CORRECTING_MM:.0f} mm of the emission image.",
-                "info",
-                evidence,
-            )
-        return Flag(
-            "mu_map_alignment_doubtful",
-            "The attenuation map and the emission image do not seem to belong together (or too little of the body is "
-            "seen to tell); the map was left where it is. Do not believe the corrected image without looking.",
-            "warning",
-            evidence,
+            return Flag("mu_map_moved", message, "warning", evidence)
+        if self.found:
+            message = "The heart of the attenuation map lies where that of the emission image does."
+            return Flag("mu_map_aligned", message, "info", evidence)
+        message = (
+            "The heart of the attenuation map was not found near that of the emission image; the map was left where it "
+            "is. Look at both before believing the corrected image."
         )
+        return Flag("mu_map_alignment_doubtful", message, "warning", evidence)
 
 
-def find_alignment(
-    emission: Volume, mu: Volume, *, about_mm: ArrayLike, reach_mm: float = _REACH_MM, search_mm: float = _SEARCH_MM
-) -> Alignment:
-    """The shift that brings an attenuation map to an emission image on the same grid.
-
-    ``about_mm`` is the heart's place (LPS mm): voxels count the more the nearer they are, half at ``reach_mm``/2.
-    Shifts up to ``search_mm`` along each axis are tried, to a fraction of a voxel.
+def find_alignment(mu: Volume, surfaces: Surfaces) -> Alignment:
+    """The shift that brings an attenuation map to the heart of an emission image (its ungated surfaces).
 
     Raises
     ------
-    GeometryMismatch
-        If the two are not on the same grid.
     UnitMismatch
         If the map is not in 1/cm.
     InvalidValue
-        If the map holds no body.
+        If the map holds no body, or the surfaces are gated.
     """
-    if not emission.grid.same_place(mu.grid):
-        raise GeometryMismatch("bring the attenuation map to the emission's grid first")
     if mu.unit != "1/cm":
-        raise UnitMismatch(f"mu map is in {mu.unit}; alignment needs 1/cm")
-    tissue = _tissues(mu)
-    spacing = emission.grid.spacing_mm
-    away = np.linalg.norm(emission.grid.points_mm() - np.asarray(about_mm, float), axis=-1)
-    weight = np.exp(-np.log(2) * (away / (reach_mm / 2)) ** 2)
-    # The square root keeps hot organs from outweighing the body.
-    values = np.sqrt(np.maximum(np.asarray(emission.summed().array, np.float64), 0))
-    most = [max(1, round(search_mm / mm)) for mm in spacing]
-    explained = _explained(values, weight, tissue, most)
-    best = np.unravel_index(int(np.argmax(explained)), explained.shape)
-    at_limit = any(b in (0, 2 * m) for b, m in zip(best, most, strict=True))
-    fraction = _peak(explained, best)
-    shift_voxels = np.array(best) - most + fraction
-    return Alignment(
-        shift_mm=emission.grid.direction @ (shift_voxels * spacing),
-        agreement_before=float(explained[tuple(most)]),
-        agreement=float(explained[best]),
-        at_limit=at_limit,
-    )
-
-
-def moved(mu: Volume, shift_mm: ArrayLike) -> Volume:
-    """The map with its content shifted along LPS; what comes from beyond its ends repeats the last voxels."""
-    shift = np.asarray(shift_mm, float)
-    voxels = np.linalg.solve(mu.grid.affine[:3, :3], shift)
-    array = ndimage.shift(np.asarray(mu.array, np.float32), voxels, order=1, mode="nearest")
-    told = ", ".join(f"{mm:+.1f}" for mm in shift)
-    return mu.like(array, f"moved by ({told}) mm LPS to fit the emission")
-
-
-def _tissues(mu: Volume) -> FloatArray:
-    """Shares of air, lung and soft tissue, shape (3, i, j, k); a voxel at a border belongs to both sides."""
-    values = np.asarray(mu.array, np.float64)
-    body = values[values > 0.06]
+        raise UnitMismatch(f"mu map is in {mu.unit}; alignment needs 1/cm (did you pass the CT in HU?)")
+    if surfaces.epi_mm.ndim != 3:
+        raise InvalidValue("alignment needs the wall of the ungated image")
+    values = ndimage.gaussian_filter(np.asarray(mu.array, np.float32), _MAP_BLUR_MM / mu.grid.spacing_mm)
+    body = values[values > 0.1]
     if body.size < 50:
         raise InvalidValue("the attenuation map holds no body")
-    soft = float(np.median(body[body > 0.5 * np.percentile(body, 90)]))
-    at_air = np.clip((values / soft - _AIR_BELOW + 0.06) / 0.12, 0, 1)
-    at_soft = np.clip((values / soft - _LUNG_BELOW + 0.2) / 0.4, 0, 1)
-    return np.stack([1 - at_air, at_air - at_soft, at_soft])
+    relative = values / np.float32(np.median(body))
 
+    epi = surfaces.epi_mm[1:-_BASAL_RINGS_LEFT_OUT:2, ::4].reshape(-1, 3)
+    endo = surfaces.endo_mm[1:-_BASAL_RINGS_LEFT_OUT:2, ::4].reshape(-1, 3)
+    outward = (epi - endo) / np.maximum(np.linalg.norm(epi - endo, axis=1, keepdims=True), 1e-6)
+    border = epi + _BEYOND_EPICARDIUM_MM * outward
+    points = np.stack([border - _ACROSS_MM * outward, border + _ACROSS_MM * outward, (epi + endo) / 2])
+    at_points = mu.grid.to_index(points)
+    per_mm = np.linalg.inv(mu.grid.affine[:3, :3])
 
-def _explained(values: FloatArray, weight: FloatArray, tissue: FloatArray, most: list[int]) -> FloatArray:
-    """Share of the weighted variance that the tissues explain, for all shifts of up to ``most`` voxels."""
-    shape = [fft.next_fast_len(n + 2 * m) for n, m in zip(values.shape, most, strict=True)]
-    margin = [(m, m) for m in most]
-    masks = fft.rfftn(np.pad(tissue, [(0, 0), *margin], mode="edge"), s=shape, axes=(1, 2, 3))
-    sums = []
-    for moment in (weight, weight * values):
-        image = fft.rfftn(moment, s=shape)
-        # Moving the map by s reads it at x - s: lag m - s of the padded map against the image.
-        lag = fft.irfftn(masks * np.conj(image), s=shape, axes=(1, 2, 3))
-        window = lag[:, : 2 * most[0] + 1, : 2 * most[1] + 1, : 2 * most[2] + 1]
-        sums.append(window[:, ::-1, ::-1, ::-1])
-    share, first = sums
-    total = weight.sum()
-    mean = float((weight * values).sum() / total)
-    variance = float((weight * values**2).sum() / total) - mean**2
-    share = np.maximum(share, 1e-9 * total)
-    between = (share * (first / share - mean) ** 2).sum(axis=0) / total
-    explained: FloatArray = between / max(variance, 1e-12)
-    return explained
-
-
-def _peak(values: FloatArray, at: tuple[np.intp, ...]) -> FloatArray:
-    """Where the top of a parabola through the neighbours lies, in voxels from ``at``, axis by axis."""
-    offset = np.zeros(len(at))
-    for axis, n in enumerate(at):
-        if not 0 < n < values.shape[axis] - 1:
-            continue
-        before, here, after = (
-            float(values[tuple(int(a) + (step if k == axis else 0) for k, a in enumerate(at))]) for step in (-1, 0, 1)
+    def fit(shifts_mm: FloatArray) -> FloatArray:
+        """One value for each shift of the map, shape (n,)."""
+        at = at_points[None] - (shifts_mm @ per_mm.T)[:, None, None]  # (shift, kind, point, 3)
+        inside, outside, wall = np.moveaxis(
+            ndimage.map_coordinates(relative, np.moveaxis(at, -1, 0), order=1, mode="nearest"), 1, 0
         )
-        bend = before - 2 * here + after
-        if bend < 0:
-            offset[axis] = np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
-    return offset
+        total: FloatArray = np.clip(inside - outside, 0, None).mean(axis=-1) + np.clip(wall, 0, 1).mean(axis=-1)
+        return total
+
+    best = np.zeros(3)
+    for reach, step in _LATTICES_MM:
+        steps = np.arange(-reach, reach + step / 2, step)
+        shifts = best + np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+        worth = fit(shifts) - _PER_CM2_SHIFT * (shifts**2).sum(axis=1) / 100
+        best = shifts[int(np.argmax(worth))]
+    before, after = fit(np.stack([np.zeros(3), best]))
+    return Alignment(best, float(before), float(after))
+
+
+def moved(mu: Volume, alignment: Alignment) -> Volume:
+    """The map with its content shifted; what comes from beyond its ends repeats the last voxels."""
+    voxels = np.linalg.solve(mu.grid.affine[:3, :3], alignment.shift_mm)
+    array = ndimage.shift(np.asarray(mu.array, np.float32), voxels, order=1, mode="nearest")
+    told = ", ".join(f"{mm:+.0f}" for mm in alignment.shift_mm)
+    return mu.like(array, f"moved by ({told}) mm LPS to the heart of the emission image")

@@ -9,6 +9,8 @@ The couch is left in: on a hybrid camera it absorbs the emitted photons too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -85,8 +87,8 @@ def mu_on_grid(mu: Volume, grid: Grid) -> tuple[Volume, tuple[Flag, ...]]:
     at = np.tensordot(to_source[:3, :3], index, axes=1) + to_source[:3, 3][:, None, None, None]
     ends = np.array(mu.grid.shape)[:, None, None, None] - 1
     # The map's slices are stacked along its last axis (CT, NM) and the body goes on beyond them.
-    covered = (at[2] >= -0.5) & (at[2] <= ends[2] + 0.5)
-    beside: NDArray[np.bool_] = ((at[:2] < -0.5) | (at[:2] > ends[:2] + 0.5)).any(axis=0)
+    covered = np.asarray(at[2] >= -0.5) & (at[2] <= ends[2] + 0.5)
+    beside = np.asarray((at[:2] < -0.5) | (at[:2] > ends[:2] + 0.5)).any(axis=0)
     if not (covered & ~beside).any():
         raise InvalidValue("the attenuation map and the image do not overlap: are they of the same patient position?")
     sampled = ndimage.map_coordinates(values, at, order=1, mode="nearest")
@@ -109,7 +111,7 @@ def _box_mean(values: FloatArray, width: float, axis: int) -> FloatArray:
     return smoothed
 
 
-def _coverage_flags(mu: Volume, grid: Grid, covered: NDArray[np.bool_], beside: NDArray[np.bool_]) -> list[Flag]:
+def _coverage_flags(mu: Volume, grid: Grid, covered: NDArray[Any], beside: NDArray[Any]) -> list[Flag]:
     flags = []
     missing = float(1 - covered.mean())
     if missing > 0.01:
