@@ -71,7 +71,7 @@ def referral(group: VirtualPopulation, constants: Calibrated) -> Calibrated:
     """Intercept and weight of the evidence for the share referred and their prevalence."""
     from scipy.optimize import brentq
 
-    ill, unknown = group.obstructed.any(1), ~group.known_cad
+    ill, unknown = group.ill, ~group.known_cad
 
     def at(weight: float) -> Calibrated:
         def excess(logit: float) -> float:

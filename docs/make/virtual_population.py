@@ -51,6 +51,11 @@ class VirtualPopulation:
         return np.stack([self.row[f"truth_obstructive_{v}"].astype(bool) for v in ("lad", "lcx", "rca")], axis=1)
 
     @property
+    def ill(self) -> NDArray[np.bool_]:
+        """Whether any vessel is obstructed, (patient,)."""
+        return np.array(self.obstructed.any(axis=1), bool)
+
+    @property
     def apparent_percent(self) -> Array:
         """Deficit of the images, what a measured TPD might come to."""
         return np.array([shown.stress_percent for shown in self.shown])

@@ -150,7 +150,7 @@ def _blood(
         + 0.5 * disease.lbbb
         + 0.75 * z[6]
     )
-    haemoglobin = (13.1 if woman else 14.5) - 0.45 * kidney - 0.012 * (person.age_y - 65) + 1.2 * z[7]
+    haemoglobin = (13.1 if woman else 14.5) - 0.45 * kidney - 0.012 * (person.age_y - 65) + 1.4 * z[7]
     return {
         "statin": statin,
         "ldl_mg_dL": round(float(np.clip(ldl, 25, 300)), 0),

@@ -62,9 +62,9 @@ class CauseWeights:
 
 WEIGHTS: Mapping[Cause, CauseWeights] = MappingProxyType(
     {
-        "ACS": CauseWeights(0.90, 1.15, 0.12, 0.10, 0.30, 0.45, 0.20, 0.30, 0.60, 0.20, 0.15, 0.75, 0.60),
-        "death": CauseWeights(1.15, 0.75, 0.10, 0.62, 0.30, 0.15, 0.05, 0.35, 0.85, 0.35, 0.30, 0.00, 0.00),
-        "revascularisation": CauseWeights(0.95, 1.35, 0.10, 0.05, 0.45, 0.40, 0.35, 0.15, 0.00, 0.00, 0.00, 0.50, 0.40),
+        "ACS": CauseWeights(0.90, 1.00, 0.15, 0.10, 0.30, 0.60, 0.20, 0.30, 0.60, 0.20, 0.15, 0.85, 0.50),
+        "death": CauseWeights(1.15, 0.85, 0.12, 0.60, 0.30, 0.20, 0.05, 0.35, 0.85, 0.30, 0.30, 0.00, 0.00),
+        "revascularisation": CauseWeights(0.95, 0.95, 0.15, 0.05, 0.45, 0.60, 0.35, 0.15, 0.00, 0.00, 0.00, 0.60, 0.40),
     }
 )
 """Assumed weights; how the groups with events then look is compared with the published cohort on the page."""

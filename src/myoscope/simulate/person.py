@@ -74,8 +74,8 @@ _LATENT = (
 
 ASSUMED_CORRELATION: dict[tuple[str, str], float] = {
     ("male", "age"): -0.08,
-    ("male", "bmi"): -0.05,
-    ("male", "smoking"): 0.20,
+    ("male", "bmi"): -0.10,
+    ("male", "smoking"): 0.30,
     ("male", "family_history"): -0.05,
     ("male", "prior_pci"): 0.25,
     ("male", "prior_cabg"): 0.32,
@@ -108,7 +108,7 @@ ASSUMED_CORRELATION: dict[tuple[str, str], float] = {
     ("hypertension", "prior_pci"): 0.15,
     ("hypertension", "prior_cabg"): 0.15,
     ("hypertension", "exercise"): -0.15,
-    ("hypertension", "rest_pressure"): 0.45,
+    ("hypertension", "rest_pressure"): 0.55,
     ("hypertension", "peak_pressure"): 0.15,
     ("hypertension", "creatinine"): 0.15,
     ("diabetes", "dyslipidaemia"): 0.20,
