@@ -30,7 +30,7 @@ import myoscope
 from myoscope import io
 from myoscope.core import Cohort, InvalidValue, MyoscopeError, OutputError
 from myoscope.simulate.referral import POPULATIONS, Population
-from myoscope.simulate.sites import State, site_named
+from myoscope.simulate.sites import SITES, State, site_named
 from myoscope.virtual import StudyRow, image_study, study_columns, study_maps
 
 PATIENTS_PER_PART = 25
@@ -46,7 +46,8 @@ class RegistrySettings:
     """Which virtual patients, and what is made of each.
 
     Patients are dealt out to the ``sites`` in turn. ``states`` are what is imaged; ``gated`` adds function by 8 or 16
-    gates, as the site does it; ``all_positions`` images stress in every position of the site instead of the first.
+    gates, as the site does it; ``all_positions`` images stress in every position of the site instead of the first;
+    ``even_sexes`` makes every other patient a woman. Patients are numbered from ``first_patient``.
     """
 
     seed: int
@@ -56,6 +57,7 @@ class RegistrySettings:
     states: tuple[State, ...] = ("stress", "rest")
     gated: bool = True
     all_positions: bool = False
+    even_sexes: bool = False
     first_patient: int = 0
 
     def __post_init__(self) -> None:
@@ -100,21 +102,134 @@ def simulate_registry(
     MyoscopeError
         A worker process was killed; the sentence says how to go on.
     """
-    if workers < 1:
-        raise InvalidValue(f"a registry needs at least one worker, got {workers}")
     tell = progress or (lambda step, fraction: None)
     io.refuse_existing(out, replace=overwrite, sign=io.COHORT_MANIFEST)
     parts = out.with_name(f"{out.name}.parts")
+    _simulate_parts(settings, parts, workers=workers, tell=tell)
+    tell("putting the parts together", 1.0)
+    sha256 = io.merge_parts(_part_paths(settings, parts), out, replace=overwrite)
+    shutil.rmtree(parts, ignore_errors=True)
+    return sha256
+
+
+def _part_paths(settings: RegistrySettings, parts: Path) -> list[Path]:
+    return [parts / f"part-{number:05d}.npz" for number in range(-(-settings.patients // PATIENTS_PER_PART))]
+
+
+def _simulate_parts(settings: RegistrySettings, parts: Path, *, workers: int, tell: Progress) -> None:
+    """Make the parts that are not there yet."""
+    if workers < 1:
+        raise InvalidValue(f"a registry needs at least one worker, got {workers}")
     _claim(parts, settings)
-    numbers = range(-(-settings.patients // PATIENTS_PER_PART))
-    paths = [parts / f"part-{number:05d}.npz" for number in numbers]
-    missing = [number for number in numbers if not paths[number].exists()]
+    paths = _part_paths(settings, parts)
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
     for number, rows in _rows_of_parts(settings, missing, workers, tell):
         io.write_part(paths[number], _part(settings, rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One run of under 45 minutes on two cores: some patients of one site and population."""
+
+    settings: RegistrySettings
+
+    @property
+    def name(self) -> str:
+        """A file-safe name, the same for the same patients."""
+        s = self.settings
+        return f"{s.sites[0]}-{s.population}-{s.first_patient:05d}"
+
+
+REFERENCE_SEED = 20240
+_FULL_PER_SITE, _FULL_PER_SHARD = 400, 400
+_MAPS_PER_SHARD = 1500
+_MAPS_PATIENTS = {"coast": 2700, "north": 825, "harbour": 825, "hillside": 825, "riverside": 825}
+_LOW_LIKELIHOOD_PER_SITE_AND_SEX = 80
+# Patients of the tiers are numbered apart, so that none is in two of them.
+_FIRST = {"full": 0, "maps": 100_000, "low-likelihood": 200_000}
+
+
+def reference_shards(tier: str) -> tuple[Shard, ...]:
+    """The shards of one tier of the reference registry, in the order in which they are put together.
+
+    ``full``: 2,000 patients of everybody who comes, over the five sites, gated stress and rest. ``maps``: 6,000 sent to
+    angiography, ungated stress in all positions, 2,700 of them at the external site. ``low-likelihood``: at least 80
+    women and 80 men per site, ungated stress and rest in all positions, for normal limits per camera, position
+    and correction.
+
+    Raises
+    ------
+    InvalidValue
+        No such tier.
+    """
+    if tier == "full":
+        about: dict[str, Any] = {"population": "all"}
+        numbers, per_shard = dict.fromkeys(SITES, _FULL_PER_SITE), _FULL_PER_SHARD
+    elif tier == "maps":
+        about = {"population": "referred", "states": ("stress",), "gated": False, "all_positions": True}
+        numbers, per_shard = _MAPS_PATIENTS, _MAPS_PER_SHARD
+    elif tier == "low-likelihood":
+        about = {"population": "low-likelihood", "gated": False, "all_positions": True, "even_sexes": True}
+        numbers, per_shard = dict.fromkeys(SITES, 2 * _LOW_LIKELIHOOD_PER_SITE_AND_SEX), 400
+    else:
+        raise InvalidValue(f"the reference registry has the tiers {', '.join(_FIRST)}, not {tier!r}")
+    shards = []
+    for site, n in numbers.items():
+        for first in range(0, n, per_shard):
+            settings = RegistrySettings(
+                seed=REFERENCE_SEED,
+                patients=min(per_shard, n - first),
+                sites=(site,),
+                first_patient=_FIRST[tier] + first,
+                **about,
+            )
+            shards.append(Shard(settings))
+    return tuple(shards)
+
+
+def simulate_reference(
+    tier: str,
+    out: Path,
+    *,
+    shard: int | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> str:
+    """Simulate a tier of the reference registry into ``out``, or one shard of it; says in a sentence what is done.
+
+    Parts lie in ``<out>.parts``, as for any registry; shards that are there already are not made again.
+
+    Raises
+    ------
+    InvalidValue
+        No such tier or shard.
+    OutputError, MyoscopeError
+        As `simulate_registry`.
+    """
+    shards = reference_shards(tier)
+    if shard is not None and not 0 <= shard < len(shards):
+        raise InvalidValue(f"the tier {tier} has shards 0 to {len(shards) - 1}, not {shard}")
+    tell = progress or (lambda step, fraction: None)
+    io.refuse_existing(out, replace=overwrite, sign=io.COHORT_MANIFEST)
+    parts = out.with_name(f"{out.name}.parts")
+    paths = []
+    for number, one in enumerate(shards):
+        place = parts / one.name
+        paths += _part_paths(one.settings, place)
+        if shard in (None, number):
+
+            def within(step: str, fraction: float, *, n: int = number) -> None:
+                done = fraction if shard is not None else (n + fraction) / len(shards)
+                tell(f"shard {n} of {len(shards)}, {step}", done)
+
+            _simulate_parts(one.settings, place, workers=workers, tell=within)
+    if shard is not None and not all(path.exists() for path in paths):
+        return f"Shard {shard} of {len(shards)} is done: {parts / shards[shard].name}"
     tell("putting the parts together", 1.0)
     sha256 = io.merge_parts(paths, out, replace=overwrite)
     shutil.rmtree(parts, ignore_errors=True)
-    return sha256
+    return f"Reference registry, tier {tier}: {out} (sha256 {sha256[:12]})"
 
 
 def _claim(parts: Path, settings: RegistrySettings) -> None:
@@ -151,7 +266,7 @@ def _part(settings: RegistrySettings, rows: Sequence[StudyRow]) -> io.CohortPart
         {column.name: _column([row.values[column.name] for row in rows]) for column in columns},
         _made_by(settings),
     )
-    kinds = study_maps(settings.states, settings.sites, gated=settings.gated)
+    kinds = study_maps(settings.states, gated=settings.gated)
     empty = {kind.name: np.full(kind.shape, np.nan, np.float32) for kind in kinds}
     values = {kind.name: np.stack([row.maps.get(kind.name, empty[kind.name]) for row in rows]) for kind in kinds}
     return io.CohortPart.of(cohort, kinds, values)
@@ -172,6 +287,7 @@ def _made_by(settings: RegistrySettings) -> tuple[str, ...]:
         f"--site {' '.join(settings.sites)} --population {settings.population}",
         f"states {' '.join(settings.states)}, {'gated' if settings.gated else 'ungated'}",
         *(("all positions",) if settings.all_positions else ()),
+        *(("every other patient a woman",) if settings.even_sexes else ()),
         f"first patient {settings.first_patient}; virtual patients, not people; myoscope {myoscope.__version__}",
     )
 
@@ -207,6 +323,7 @@ def _study(settings: RegistrySettings, index: int) -> StudyRow:
         states=settings.states,
         gated=settings.gated,
         all_positions=settings.all_positions,
+        sex=("F", "M")[index // len(settings.sites) % 2] if settings.even_sexes else None,
     )
 
 

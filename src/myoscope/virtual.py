@@ -20,10 +20,12 @@ from myoscope import heart, io, quantify
 from myoscope.analyze import fit_wall
 from myoscope.core import Column, Grid, InvalidValue, MyoscopeError, Projections, Surfaces, Volume
 from myoscope.core.geometry import FloatArray
+from myoscope.correct import ct_to_mu, mu_on_grid
 from myoscope.reconstruct import Butterworth, Gaussian, ReconstructionSettings, reconstruct
 from myoscope.simulate.acquire import acquire, acquire_gated_and_ungated
 from myoscope.simulate.cameras import CAMERAS, Camera
 from myoscope.simulate.patient import STATES, TRUTH_MAPS, Disease, Look, VirtualPatient, draw_patient
+from myoscope.simulate.person import Sex
 from myoscope.simulate.population_columns import POPULATION_COLUMNS, Value
 from myoscope.simulate.referral import Population
 from myoscope.simulate.sites import SITES, Position, Site, SiteReconstruction, State
@@ -107,13 +109,14 @@ def simulate_patient(settings: PatientSettings, out: Path, *, progress: Progress
         for number, look in enumerate(looks):
             start, width = 0.05 + 0.9 * number / len(looks), 0.9 / len(looks)
             tell(f"{look.state}, {look.position}: acquiring", start)
-            mu_map = _mu_map(patient, look, settings.misregistration_mm) if with_ct else None
+            ct = _ct(patient, look, settings.misregistration_mm, _CT_GRID) if with_ct else None
+            mu_map = _mu_of(patient, ct) if ct is not None else None
             images = photograph(patient, look, gated=True, mu_map=mu_map)
             tell(f"{look.state}, {look.position}: writing", start + 0.8 * width)
             _write_images(patient, images, folder / "dicom", 10 * (number + 1))
             _write_truth_images(patient, images, folder / io.TRUTH_FOLDER)
-            if mu_map is not None and number == 0:
-                _write_ct(patient, look, mu_map, settings.misregistration_mm, folder / "dicom")
+            if ct is not None and mu_map is not None and number == 0:
+                _write_ct(patient, look, ct, mu_map, folder / "dicom")
         tell("writing the truth", 0.97)
         truth = patient.truth() | {"ct_misregistration_mm": list(settings.misregistration_mm) if with_ct else None}
         text = json.dumps(truth, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -178,17 +181,17 @@ def _view_duration_s(camera: Camera, scan_s: float) -> float:
     return (scan_s - (camera.n_stops - 1) * camera.step_s) / camera.n_stops
 
 
-def _mu_map(patient: VirtualPatient, look: Look, shift_mm: ArrayLike) -> Volume:
-    """Attenuation on a grid of the emission's kind, misplaced as the CT is."""
-    tissues = patient.tissues(look.state, look.position, _MU_GRID)
-    true = tissues.attenuation_per_cm(patient.emission.energy_keV)
-    moved = np.asarray(shift_mm, float) / _MU_GRID.spacing_mm
-    if not moved.any():
-        return true
-    from scipy.ndimage import shift
+def _ct(patient: VirtualPatient, look: Look, shift_mm: ArrayLike, grid: Grid) -> Volume:
+    """A low-dose CT of the patient in this position, misplaced by a shift (LPS mm)."""
+    tissues = patient.tissues(look.state, look.position, grid)
+    rng = patient.rng(f"ct noise {look.position}")
+    return tissues.ct(CT_KVP, noise_hu=_CT_NOISE_HU, shift_mm=shift_mm, rng=rng)
 
-    array = shift(np.asarray(true.array), moved, order=1, mode="constant", cval=0.0)
-    return true.like(np.maximum(array, 0), "misplaced")
+
+def _mu_of(patient: VirtualPatient, ct: Volume) -> Volume:
+    """The attenuation map that a site makes of its CT."""
+    mu = ct_to_mu(ct, kvp=CT_KVP, energy_keV=patient.emission.energy_keV)
+    return mu_on_grid(mu, _MU_GRID)[0]
 
 
 def _describe(patient: VirtualPatient, look: Look, words: str, number: int, **more: Any) -> io.NmDescription:
@@ -240,10 +243,8 @@ def _write_images(patient: VirtualPatient, images: Images, folder: Path, number:
         io.write_nm(images.gated, folder / f"{name}-gated.dcm", description=about("gated", 4, corrected=False))
 
 
-def _write_ct(patient: VirtualPatient, look: Look, mu_map: Volume, shift_mm: ArrayLike, folder: Path) -> None:
+def _write_ct(patient: VirtualPatient, look: Look, ct: Volume, mu_map: Volume, folder: Path) -> None:
     """CT and mu map, in the place of all images of this position."""
-    tissues = patient.tissues(look.state, look.position, _CT_GRID)
-    ct = tissues.ct(CT_KVP, noise_hu=_CT_NOISE_HU, shift_mm=shift_mm, rng=patient.rng("ct noise"))
     about = _describe(patient, look, "CT", 2)
     about = replace(about, state=None, tracer=None, dose_MBq=None, series_description="CT, synthetic", geometry=None)
     io.write_ct(ct, folder / "ct", about, kvp=CT_KVP)
@@ -281,20 +282,21 @@ def image_study(
     states: Sequence[State] = STATES,
     gated: bool = True,
     all_positions: bool = False,
+    sex: Sex | None = None,
 ) -> StudyRow:
     """Draw, photograph and measure one patient for a registry.
 
     Where no heart is found in an image, its maps are missing and ``<image>_heart`` says why. With ``gated``, the
     site's first position gives function as well.
     """
-    patient = draw_patient(seed, site=site, population=population, index=index)
+    patient = draw_patient(seed, site=site, population=population, index=index, sex=sex)
     values: dict[str, Value] = {**patient.row(), **dict.fromkeys((c.name for c in IMAGE_COLUMNS), np.nan)}
     values |= {column.name: "not imaged" for column in IMAGE_COLUMNS if column.name.endswith("_heart")}
     values |= {"camera": site.camera, "tracer": site.tracer, "protocol": site.protocol}
     values["truth_mass_g"] = patient.heart.mass_g
     maps = patient.truth_maps()
     for state in STATES:
-        beating = patient.beating(state, site.positions[0], site.gates if gated and state in states else 1)
+        beating = patient.beating(state, site.positions[0])
         values |= {
             f"truth_{state}_edv_mL": beating.edv_mL,
             f"truth_{state}_esv_mL": beating.esv_mL,
@@ -303,7 +305,7 @@ def image_study(
     for look in patient.looks(tuple(states), all_positions=all_positions):
         values[f"{look.state}_dose_MBq"] = site.scan(look.state).dose_MBq
         first = look.position == site.positions[0]
-        mu_map = _mu_map(patient, look, (0.0, 0.0, 0.0)) if site.has_ct else None
+        mu_map = _mu_of(patient, _ct(patient, look, (0.0, 0.0, 0.0), _MU_GRID)) if site.has_ct else None
         images = photograph(patient, look, gated=gated and first, mu_map=mu_map)
         for suffix, image in (("", images.uncorrected), ("_ac", images.corrected)):
             if image is not None:
@@ -465,14 +467,14 @@ def study_columns() -> tuple[Column, ...]:
     return (*POPULATION_COLUMNS, *IMAGE_COLUMNS)
 
 
-def study_maps(states: Sequence[State], sites: Sequence[str], *, gated: bool) -> tuple[io.MapKind, ...]:
-    """Every map that a registry of these states and sites may hold, in order."""
+def study_maps(states: Sequence[State], *, gated: bool) -> tuple[io.MapKind, ...]:
+    """Every map that a registry of these states may hold, in order; what a site does not do is missing in its rows."""
     kinds = []
     for state in STATES:
         if state not in states:
             continue
         for position in _POSITIONS:
-            here = [SITES[name] for name in sites if position in SITES[name].positions]
+            here = [site for site in SITES.values() if position in site.positions]
             if state == "rest":
                 here = [site for site in here if site.positions[0] == position]
             for suffix in ("", "_ac"):

@@ -53,6 +53,8 @@ STATES: tuple[State, ...] = ("stress", "rest")
 
 BODY_GRID = Grid.axis_aligned((64, 48, 44), spacing_mm=9.6)
 """Where everything but the heart lies: 61 x 46 x 42 cm about the camera's centre."""
+PHASES = 8
+"""How many phases of the beat are told apart unless gates ask for more."""
 _HEART_VOXEL_MM = 3.2
 
 # The dedicated cameras see a small field: the technologist puts the heart into its middle, to within this (SD).
@@ -64,6 +66,7 @@ _MOST_TRIES = 20_000
 # Bodies and hearts are drawn for people of these builds; beyond, the nearest is taken.
 _HEIGHT_CM, _BMI = (140.0, 210.0), (15.5, 49.5)
 _CAVITY_FACTOR = (0.75, 1.55)
+_HYPERTENSIVE_MASS = (1.0, 1.3)  # assumed
 _ROOM_MM = 60.0  # how far a heart may reach beyond an image
 
 
@@ -156,7 +159,7 @@ class VirtualPatient:
         """Where the wall's centre lies and the long axis points, LPS mm in the camera, on average over breathing."""
         return self.placed(position).seat(position)
 
-    def beating(self, state: State, position: Position, n_phases: int = 8) -> BeatingHeart:
+    def beating(self, state: State, position: Position, n_phases: int = PHASES) -> BeatingHeart:
         """The heart over one beat in the camera."""
         key = (state, position, n_phases)
         if key not in self._beats:
@@ -164,14 +167,14 @@ class VirtualPatient:
             self._beats[key] = beating
         return self._beats[key]
 
-    def tissues(self, state: State, position: Position, grid: Grid = BODY_GRID, *, n_phases: int = 8) -> Tissues:
+    def tissues(self, state: State, position: Position, grid: Grid = BODY_GRID, *, n_phases: int = PHASES) -> Tissues:
         """The body with its heart, averaged over the beat, on a grid in the camera."""
         wide, inside = _with_room(grid)
         heart = self.beating(state, position, n_phases).fractions(wide)
         shares = {name: share[inside] for name, share in heart.items()}
         return self.placed(position).tissues(grid, position=position, heart=shares)
 
-    def activity(self, look: Look, grid: Grid, *, n_phases: int = 8) -> Volume:
+    def activity(self, look: Look, grid: Grid, *, n_phases: int = PHASES) -> Volume:
         """True activity of body and heart in the middle of an acquisition on a grid, kBq/mL, averaged over the beat."""
         wide, inside = _with_room(grid)
         organs, wall = self.concentrations(look)
@@ -181,7 +184,7 @@ class VirtualPatient:
         array = np.asarray(around.array) + np.asarray(heart.array).mean(axis=0)[inside]
         return Volume(array.astype(np.float32), grid, "kBq/mL", (f"true activity of {self.identifier}",))
 
-    def wall_share(self, look: Look, grid: Grid, *, n_phases: int = 8) -> Volume:
+    def wall_share(self, look: Look, grid: Grid, *, n_phases: int = PHASES) -> Volume:
         """True share of each voxel that is wall of the left ventricle (0 to 1), averaged over the beat."""
         wide, inside = _with_room(grid)
         share = self.beating(look.state, look.position, n_phases).fractions(wide)["lv_wall"][inside]
@@ -235,18 +238,23 @@ class VirtualPatient:
         return doses
 
     def scene(
-        self, look: Look, *, n_phases: int = 8, heart_grid: Grid | None = None, body_grid: Grid = BODY_GRID
+        self, look: Look, *, n_phases: int = PHASES, heart_grid: Grid | None = None, body_grid: Grid = BODY_GRID
     ) -> Scene:
         """What the camera sees in one acquisition: activity in kBq/mL and attenuation at the photopeak.
 
         ``n_phases`` is how many phases of the beat are told apart (1: their average). ``heart_grid`` is the box round
         the heart; by default the smallest one of voxels of 3.2 mm.
         """
-        beating = self.beating(look.state, look.position, n_phases)
+        # A heart that is not gated is the average of a beating one, not a still one.
+        told_apart = n_phases if n_phases > 1 else PHASES
+        beating = self.beating(look.state, look.position, told_apart)
         organs, wall = self.concentrations(look)
         box = heart_grid or beating.box_grid(_HEART_VOXEL_MM)
-        heart = self._heart_activity(look, box, n_phases, organs, wall)
-        tissues = self.tissues(look.state, look.position, body_grid, n_phases=n_phases)
+        heart = self._heart_activity(look, box, told_apart, organs, wall)
+        if n_phases == 1:
+            mean = np.asarray(heart.array).mean(axis=0, keepdims=True)
+            heart = Volume(mean, heart.grid, heart.unit, (*heart.made_by, "average of the beat"), "gate")
+        tissues = self.tissues(look.state, look.position, body_grid, n_phases=told_apart)
         background = tissues.activity({name: value for name, value in organs.items() if name in ORGANS})
         return Scene(heart, background, tissues.attenuation_per_cm(self.emission.energy_keV))
 
@@ -409,7 +417,7 @@ def draw_patient(
         rng=stream("heart"),
         # A factor on diameters here, on volume there.
         dilation=float(np.clip(found.dilation**3, 0.2, 3)),
-        hypertrophy=float(np.clip(found.hypertrophy, 0.5, 3)),
+        hypertrophy=float(np.clip(found.hypertrophy * _pressure_load(person.hypertension, stream("load")), 0.5, 3)),
     )
     # The same stream for both states: they differ by what stress did.
     contraction = {state: contract(found, facts.perfusion, state=state, rng=stream("contraction")) for state in STATES}
@@ -428,6 +436,12 @@ def draw_patient(
         obstructive_vessels=facts.obstructive_vessels,
     )
     return VirtualPatient(seed, index, place, facts, torso, heart, contraction, outcome, patient._beats)
+
+
+def _pressure_load(hypertension: bool, rng: np.random.Generator) -> float:
+    """How much more muscle a heart has that works against a high pressure, mostly well treated."""
+    low, high = _HYPERTENSIVE_MASS
+    return float(rng.uniform(low, high)) if hypertension else 1.0
 
 
 _NOT_FOLLOWED = FollowUp(math.nan, math.nan, math.nan, math.nan, False)
