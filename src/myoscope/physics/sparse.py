@@ -28,11 +28,26 @@ class SparseRows:
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         """This matrix (rows, n) times a contiguous dense one (n, columns)."""
-        from torch.nn.functional import embedding_bag
+        import torch
 
-        return embedding_bag(
-            self.index, dense, self.start, mode="sum", per_sample_weights=self.weight, include_last_offset=True
-        )
+        # What torch.nn.functional.embedding_bag calls after checks that cost as much as a small product.
+        sums: Tensor = torch.embedding_bag(
+            dense,
+            self.index,
+            self.start,
+            scale_grad_by_freq=False,
+            mode=0,
+            sparse=False,
+            per_sample_weights=self.weight,
+            include_last_offset=True,
+        )[0]
+        return sums
+
+    def rows(self, some: slice) -> SparseRows:
+        """Some neighbouring rows as a matrix of their own; shares memory."""
+        start = self.start[some.start : some.stop + 1]
+        first, last = int(start[0]), int(start[-1])
+        return SparseRows(self.index[first:last], start - first, self.weight[first:last])
 
     def to(self, device: str | torch.device) -> SparseRows:
         return SparseRows(self.index.to(device), self.start.to(device), self.weight.to(device))
