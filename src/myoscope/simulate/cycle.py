@@ -7,6 +7,8 @@ of diastole, when atrial filling does not wait for it.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -40,14 +42,12 @@ _COURSE = np.array(
 )
 
 
+@cache
 def _table() -> FloatArray:
     from scipy.interpolate import PchipInterpolator
 
     fine: FloatArray = PchipInterpolator(_COURSE[:, 0], _COURSE[:, 1])(np.linspace(0, 1, 1025))
     return fine
-
-
-_FINE = _table()
 
 
 def contraction_course(time: ArrayLike, delay_deg: ArrayLike = 0.0) -> FloatArray:
@@ -62,5 +62,6 @@ def contraction_course(time: ArrayLike, delay_deg: ArrayLike = 0.0) -> FloatArra
     rising = (t - onset) / (peak - onset) * END_SYSTOLE
     falling = END_SYSTOLE + (t - peak) / (1 - peak) * (1 - END_SYSTOLE)
     own = np.clip(np.where(t < peak, rising, falling), 0, 1)
-    course: FloatArray = np.interp(own, np.linspace(0, 1, len(_FINE)), _FINE)
+    fine = _table()
+    course: FloatArray = np.interp(own, np.linspace(0, 1, len(fine)), fine)
     return course
