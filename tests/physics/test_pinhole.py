@@ -82,8 +82,8 @@ def test_blur_is_that_of_the_hole_and_the_pixel(towards_mm: float) -> None:
     variance = float((profile * across**2).sum() / profile.sum())
     depth_mm = 145.0 - towards_mm
     hole_mm = 5.1 * (1 + 60 / depth_mm) / 2.3548
-    # A point spread over two pixels: half a pixel to either side here.
-    assert np.sqrt(variance) == pytest.approx(np.sqrt(hole_mm**2 + (2.46 / 2) ** 2), rel=0.01)
+    # A point spread over two pixels: half a pixel to either side here. Layers of blur lie 3 % apart.
+    assert np.sqrt(variance) == pytest.approx(np.sqrt(hole_mm**2 + (2.46 / 2) ** 2), rel=0.02)
 
 
 def test_attenuation_is_that_of_the_way_to_the_hole() -> None:
