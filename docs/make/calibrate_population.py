@@ -111,11 +111,10 @@ def early(group: VirtualPopulation, constants: Calibrated) -> Calibrated:
 def outcomes(group: VirtualPopulation, constants: Calibrated, *, seed: int, times: int, rounds: int) -> Calibrated:
     """Base hazards for the first-event rates, and weight and limit of the deficit for the hazard ratios of MACE.
 
-    Fixed-point steps with the same luck every time. Bands are those of the images' deficit, because the published ones
-    are those of measured TPD.
+    Fixed-point steps with the same luck every time. Bands are those of the true deficit.
     """
     sent = np.random.default_rng([seed, 2]).random(len(group)) < group.referral_chance(constants)
-    bands = np.tile(band(group.apparent_percent), times)
+    bands = np.tile(band(group.deficit_percent), times)
     weight, log_limit = constants.deficit_weight, math.log(constants.deficit_limit_percent)
     base = dict(constants.base_hazard_per_y)
     for step in range(rounds):
@@ -143,7 +142,7 @@ def outcomes(group: VirtualPopulation, constants: Calibrated, *, seed: int, time
         # The weight moves both ratios; the limit bends the curve, and so moves the step from the second to the third.
         weight *= (math.log(MACE_RATIO[1]) / math.log(ratio[1])) ** 0.8
         bend = math.log(MACE_RATIO[0]) / math.log(MACE_RATIO[1]) - math.log(ratio[0]) / math.log(ratio[1])
-        log_limit = float(np.clip(log_limit - 2.5 * bend, math.log(2), math.log(500)))
+        log_limit = float(np.clip(log_limit - 4 * bend, math.log(2), math.log(500)))
     return constants
 
 

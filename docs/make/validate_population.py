@@ -303,7 +303,7 @@ def draw_figures(group: VirtualPopulation, lives: Sequence[FollowUp], times: int
     plt.close(figure)
 
     grid = np.linspace(0, 5, 101)
-    which = np.tile(band(group.apparent_percent), times)
+    which = np.tile(band(group.deficit_percent), times)
     figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.2), sharey=True)
     colours = ("#6b9ac4", "#d9a441", "#b5413c")
     for axis, cause in zip(axes, CAUSES, strict=True):
@@ -313,7 +313,7 @@ def draw_figures(group: VirtualPopulation, lives: Sequence[FollowUp], times: int
         axis.set_title(cause, fontsize=10)
         axis.set_xlabel("years")
     axes[0].set_ylabel("first event, cumulative %")
-    axes[0].legend(title="deficit of the images", fontsize=8, title_fontsize=8, frameon=False)
+    axes[0].legend(title="true deficit", fontsize=8, title_fontsize=8, frameon=False)
     figure.tight_layout()
     figure.savefig(folder / "population_incidence.png", dpi=90)
     plt.close(figure)
@@ -370,7 +370,7 @@ def page(
     ratio_truth = hazard_ratios(counted.time_y, counted.happened, by_truth)
     tiled_dm = np.tile(row["diabetes"].astype(bool), given.times)
     tiled_drug = np.tile(row["stress_type"] == "pharmacological", given.times)
-    large = by_image == 2
+    large = by_truth == 2
 
     def rate_of(mask: NDArray[np.bool_]) -> str:
         return per_year(counted.time_y[mask], counted.happened[mask])
@@ -378,7 +378,7 @@ def page(
     triple = hazard_ratios(
         counted.time_y,
         counted.happened,
-        np.where(large & tiled_dm & tiled_drug, 1, np.where((by_image == 0) & ~tiled_dm & ~tiled_drug, 0, 2)),
+        np.where(large & tiled_dm & tiled_drug, 1, np.where((by_truth == 0) & ~tiled_dm & ~tiled_drug, 0, 2)),
     )[0]
     hard = np.array([not (math.isnan(life.death_y) and math.isnan(life.acs_y)) for life in lives])
     early = np.array([life.early_revascularisation for life in lives])[np.tile(chosen, given.times)]
@@ -490,20 +490,21 @@ def page(
         "MACE: first of ACS, death and revascularisation after 90 days; whoever is revascularised earlier leaves then."
         " Unadjusted Cox ratios against less than 5 %:",
         "",
-        "| deficit | by images | by truth | published TPD |",
+        "| deficit | by truth | by images | published TPD |",
         "|---|---|---|---|",
-        f"| 5 to < 10 % | {ratio_image[0]} | {ratio_truth[0]} | 2.42 (2.23 to 2.62) |",
-        f"| >= 10 % | {ratio_image[1]} | {ratio_truth[1]} | 3.85 (3.56 to 4.16) |",
+        f"| 5 to < 10 % | **{ratio_truth[0]}** | {ratio_image[0]} | 2.42 (2.23 to 2.62) |",
+        f"| >= 10 % | **{ratio_truth[1]}** | {ratio_image[1]} | 3.85 (3.56 to 4.16) |",
         "",
-        "The weight of the deficit was solved for the bands by images, because the published ones are bands of measured"
-        " TPD. MACE per year in diabetes:",
+        "The weight of the deficit was solved for bands of the truth. The published ones are bands of measured TPD, into"
+        " which noise and attenuation bring healthy hearts; here too, bands by images come out flatter in the middle."
+        " MACE per year in diabetes:",
         "",
         "| | virtual, %/y | published, %/y |",
         "|---|---|---|",
         f"| deficit >= 10 %, diabetes | {rate_of(large & tiled_dm)} | 9.4 (6.7 to 11.6) |",
         f"| deficit >= 10 %, no diabetes | {rate_of(large & ~tiled_dm)} | 3.9 (2.8 to 5.6) |",
-        f"| deficit < 5 %, diabetes | {rate_of((by_image == 0) & tiled_dm)} | |",
-        f"| deficit < 5 %, no diabetes | {rate_of((by_image == 0) & ~tiled_dm)} | |",
+        f"| deficit < 5 %, diabetes | {rate_of((by_truth == 0) & tiled_dm)} | |",
+        f"| deficit < 5 %, no diabetes | {rate_of((by_truth == 0) & ~tiled_dm)} | |",
         "",
         f"Diabetes, drug stress and >= 10 % against none of the three: ratio {triple} (published 8.87, 7.27 to 10.82, with"
         " another reference group). Area under the curve of the images' deficit for death or ACS during observation: "

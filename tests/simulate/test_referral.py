@@ -20,7 +20,7 @@ from myoscope.simulate.population_columns import (
     outcome_row,
 )
 from myoscope.simulate.readers import Reading
-from myoscope.simulate.referral import PatientFacts, draw_patient_facts, is_referred, referral_evidence
+from myoscope.simulate.referral import PatientFacts, _most_evidence, draw_patient_facts, is_referred, referral_evidence
 from myoscope.simulate.risk import any_obstructed, coronary_risk, pretest_likelihood, risk_logit
 from myoscope.simulate.sites import SITES
 
@@ -132,6 +132,16 @@ def test_the_referred_are_sicker_and_know_of_no_disease() -> None:
     referred = [draw_patient_facts(SITES["north"], "referred", rng) for _ in range(30)]
     assert all(f.referred and not f.person.known_cad for f in referred)
     assert np.mean([f.obstructive_vessels > 0 for f in referred]) > 0.35
+
+
+def test_rejecting_early_rejects_nobody_who_would_have_been_referred() -> None:
+    """Nobody has more evidence than the bound that spares the drawing of disease."""
+    rng = np.random.default_rng(5)
+    for _ in range(150):
+        facts = draw_patient_facts(SITES["harbour"], "all", rng)
+        for known in (False, True):
+            evidence = referral_evidence(facts.person, facts.findings, facts.readings[0], ct_known=known)
+            assert evidence <= _most_evidence(facts.person, ct_known=known)
 
 
 def test_the_unlikely_have_no_history_a_low_likelihood_and_a_normal_ecg() -> None:

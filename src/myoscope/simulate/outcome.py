@@ -9,8 +9,9 @@ drug stress, ejection fraction and history. Besides, a patient sent to angiograp
 Weights of the covariates and shapes are assumptions; base hazards, weight and limit of the deficit and the share of
 early revascularisation are solved for published rates and hazard ratios by `docs/make/calibrate_population.py` and
 stand in `population_constants`: ACS 0.83, death 1.58 and revascularisation 2.12 % a year as crude first events (Pieszko
-2023), hazard ratio of MACE 2.42 and 3.85 for a total perfusion deficit of 5 to under 10 % and of 10 % or more against
-less (REFINE SPECT 2.0), early revascularisation in 48 % of those sent to angiography (Hu 2020).
+2023); hazard ratio of MACE 2.42 and 3.85 for a deficit of 5 to under 10 % and of 10 % or more against less (REFINE
+SPECT 2.0, there of measured TPD, here of the truth); early revascularisation in 48 % of those sent to angiography (Hu
+2020).
 """
 
 from __future__ import annotations

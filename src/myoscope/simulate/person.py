@@ -47,7 +47,7 @@ SYMPTOM_SHARE: tuple[tuple[Symptoms, float], ...] = (
 _SYMPTOM_EDGES = np.cumsum([share for _, share in SYMPTOM_SHARE])[:-1]
 _AGE_SD_Y, _YOUNGEST_Y, _OLDEST_Y = 12.0, 25.0, 95.0
 _BMI_LOG_SD = 0.193  # IQR 26 to 34
-_SMALLEST_BMI, _LARGEST_BMI = 16.0, 55.0
+_SMALLEST_BMI, _LARGEST_BMI = 16.0, 49.0  # a torso can be built for
 
 _LATENT = (
     "male",

@@ -36,6 +36,9 @@ POPULATIONS: tuple[Population, ...] = ("all", "referred", "low-likelihood")
 
 LOW_LIKELIHOOD_BELOW = 0.05
 """Pre-test likelihood of obstructive disease under which a patient may define what is normal."""
+CT_KNOWN_SHARE = 0.125
+"""Share of patients whose doctor knows a coronary CT; an assumption."""
+_MOST_SDS = 12  # beyond, more ischaemia speaks no louder
 _MOST_TRIES = 20_000
 
 
@@ -72,14 +75,26 @@ def referral_evidence(
     person: Person, found: Mapping[str, float | int | bool | str], reading: Reading, *, ct_known: bool
 ) -> float:
     """What speaks for angiography, in logits before weighing: report, complaint, ECG and, where known, CT."""
-    evidence = 0.75 * reading.impression + 0.10 * min(reading.sds, 12)
-    evidence += 0.7 * (person.symptoms == "typical") - 0.4 * (person.symptoms == "asymptomatic")
+    evidence = 0.75 * reading.impression + 0.10 * min(reading.sds, _MOST_SDS)
+    evidence += _complaint(person)
     evidence += 0.6 * (found["stress_ecg"] == "positive") + 0.5 * bool(found["stress_chest_pain"])
-    evidence -= 0.5 * max(person.age_y - 80, 0) / 10
     if ct_known:
         worst = max(float(found[f"ct_stenosis_grade_{vessel}"]) for vessel in ("lad", "lcx", "rca"))
         evidence += 0.7 * (worst - 2)
     return evidence
+
+
+def _complaint(person: Person) -> float:
+    return (
+        0.7 * (person.symptoms == "typical")
+        - 0.4 * (person.symptoms == "asymptomatic")
+        - 0.5 * max(person.age_y - 80, 0) / 10
+    )
+
+
+def _most_evidence(person: Person, *, ct_known: bool) -> float:
+    """More than this nothing that is found can speak for angiography of this person."""
+    return 0.75 * 4 + 0.10 * _MOST_SDS + _complaint(person) + 0.6 + 0.5 + 0.7 * 3 * ct_known
 
 
 def is_referred(
@@ -91,11 +106,26 @@ def is_referred(
     site_logit: float = 0.0,
     constants: Calibrated = CALIBRATED,
 ) -> bool:
-    """Whether this patient goes on to angiography. One in eight has had a coronary CT that the doctor knows."""
-    ct_known, chance = rng.random() < 0.125, rng.random()
-    evidence = referral_evidence(person, found, reading, ct_known=bool(ct_known))
-    logit = constants.referral_logit + site_logit + constants.referral_weight * evidence
-    return bool(chance < 1 / (1 + math.exp(-logit)))
+    """Whether this patient goes on to angiography. In one of eight the doctor knows a coronary CT."""
+    luck = _draw_luck(rng)
+    evidence = referral_evidence(person, found, reading, ct_known=luck.ct_known)
+    return luck.suffices(evidence, site_logit, constants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Luck:
+    """What besides evidence decides: whether a CT is known, and how ready the doctor is."""
+
+    ct_known: bool
+    threshold_logit: float
+
+    def suffices(self, evidence: float, site_logit: float, constants: Calibrated) -> bool:
+        return constants.referral_logit + site_logit + constants.referral_weight * evidence > self.threshold_logit
+
+
+def _draw_luck(rng: np.random.Generator) -> _Luck:
+    known, chance = rng.random(2).tolist()
+    return _Luck(known < CT_KNOWN_SHARE, math.log(chance / (1 - chance)) if chance > 0 else -math.inf)
 
 
 def draw_patient_facts(
@@ -128,7 +158,11 @@ def draw_patient_facts(
         likelihood = pretest_likelihood(person, site_logit=site.risk_logit, constants=constants)
         if population == "low-likelihood" and (likelihood >= LOW_LIKELIHOOD_BELOW or person.lbbb):
             continue
-        facts = _facts(site, population, person, likelihood, rng, constants)
+        luck = _draw_luck(rng)
+        most = _most_evidence(person, ct_known=luck.ct_known)
+        if population == "referred" and not luck.suffices(most, site.referral_logit, constants):
+            continue  # no finding could have sent this person on, so none needs to be drawn
+        facts = _facts(site, population, person, likelihood, luck, rng, constants)
         if population == "referred" and not facts.referred:
             continue
         if population == "low-likelihood" and (
@@ -144,6 +178,7 @@ def _facts(
     population: Population,
     person: Person,
     likelihood: float,
+    luck: _Luck,
     rng: np.random.Generator,
     constants: Calibrated,
 ) -> PatientFacts:
@@ -155,7 +190,8 @@ def _facts(
     found = findings(person, disease, perfusion, rng)
     shown = appearance(truth, person, rng, corrected=site.reconstruction.attenuation)
     readings = tuple(read_segments(shown, reader, rng) for reader in site.readers)
-    referred = is_referred(person, found, readings[0], rng, site_logit=site.referral_logit, constants=constants)
+    evidence = referral_evidence(person, found, readings[0], ct_known=luck.ct_known)
+    referred = luck.suffices(evidence, site.referral_logit, constants)
     return PatientFacts(
         site.name, population, person, likelihood, disease, perfusion, stress, rest, truth, found, shown, readings,
         referred,
