@@ -152,7 +152,7 @@ class ParallelProjector(Projector):
         n_u, (n_i, n_j, _) = self.detector_shape[1], self.grid.shape
         stack = image[..., tables.slices].reshape(-1, n_i * n_j, n_slices)
         at_once = self._images_at_once(stack)
-        parts = [part.transpose(0, 1).reshape(n_i * n_j, -1) for part in stack.split(at_once)]
+        parts = [part.transpose(0, 1).reshape(n_i * n_j, -1) for part in torch.split(stack, at_once)]
         lines = image.new_empty(self.n_views, len(parts), n_u, rank, at_once * n_slices)
         summed = [image.new_empty(rank, tables.n_cells * part.shape[1]) for part in parts]
         for place, number in enumerate(self._views):
