@@ -267,7 +267,8 @@ def show(found: dict[str, Any]) -> None:
     setup = found["setup_s"]
     print(
         f"set-up: {setup['ours']:.2f} s for a camera and grid with its first patient, "
-        f"{setup['ours_next_patient']:.2f} s for the next patient, peer {setup['peer']:.2f} s (it makes its tables while projecting)"
+        f"{setup['ours_next_patient']:.2f} s for the next patient, peer {setup['peer']:.2f} s "
+        "(it makes its tables while projecting)"
     )
     print(f"\n{'CPU ms, one thread':28}{'peer':>9}{'equal':>9}{'ratio':>8}{'default':>9}{'ratio':>8}")
     for name, label in (
