@@ -20,10 +20,10 @@ from myoscope.simulate.lv_shape import ANGLES_RAD, ARC, across_wall, cell_volume
 # Neighbouring fibres pull at each other over this distance (standard deviation) [DEC].
 _TETHER_MM = 6.0
 # Share of the lost area that comes from shortening along the axis; the rest is girth. Gives a loss of length of
-# about 15 % at a thickening of 50 %, as in healthy people [DEC].
-_LONGITUDINAL = 0.44
-# The same share at the valve ring, whose girth shrinks by 10 to 15 % only [DEC].
-_AT_THE_RING = 0.72
+# about 17 % of the wall at a thickening of 50 %, as in healthy people [DEC].
+_LONGITUDINAL = 0.36
+# The same share at the valve ring, whose girth shrinks by some 15 % only [DEC].
+_AT_THE_RING = 0.70
 # The fibrous skeleton takes half of the tilt that an unequally shortening wall asks for [DEC].
 _RING_TILT = 0.5
 # Of the shortening of the long axis, so much is the apex coming up, the rest the base coming down; in the cine
