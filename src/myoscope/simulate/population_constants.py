@@ -25,12 +25,12 @@ class Calibrated:
 
 
 CALIBRATED = Calibrated(
-    vessel_logit=MappingProxyType({"LAD": -3.2, "LCx": -3.7, "RCA": -3.5}),
-    vessel_correlation=0.77,
-    referral_logit=-4.0,
-    referral_weight=1.0,
-    deficit_weight=0.6,
-    deficit_limit_percent=20.0,
-    early_logit=0.8,
-    base_hazard_per_y=MappingProxyType({"ACS": 0.002, "death": 0.005, "revascularisation": 0.002}),
+    vessel_logit=MappingProxyType({"LAD": -3.7843, "LCx": -4.4583, "RCA": -4.2539}),
+    vessel_correlation=0.7,
+    referral_logit=-5.0335,
+    referral_weight=1.0678,
+    deficit_weight=0.5518,
+    deficit_limit_percent=15.74,
+    early_logit=-0.01287,
+    base_hazard_per_y=MappingProxyType({"ACS": 0.001444, "death": 0.001752, "revascularisation": 0.002347}),
 )
