@@ -61,10 +61,12 @@ def draw_organs(build: Build, seat: CardiacFrame, heart_size: float, rng: np.ran
     s, g = build.stature, np.cbrt(build.body_surface_m2 / 1.9)
     left_heart = heart_envelope(seat, heart_size)[0]
     lowest = float(left_heart.centre_mm[2] - left_heart.reach_mm[2])
-    # Mostly the left dome lies just below the heart; in one of six people it stands higher beside and behind it.
-    elevated = float(rng.uniform(8, 26)) if rng.random() < 1 / 6 else 0.0
-    left = lowest + float(rng.normal(2, 6)) + 0.25 * (build.bmi - 26) + elevated
-    right = lowest + float(rng.normal(16, 6)) + 0.25 * (build.bmi - 26)
+    # The heart presses a hollow into the diaphragm, so that both domes reach above its lower face: more in men and with
+    # a heavy belly, and in one of six people the left one much more.
+    elevated = float(rng.uniform(8, 22)) if rng.random() < 1 / 6 else 0.0
+    belly = 0.35 * (build.bmi - 26) + (9.0 if build.sex == "M" else 0.0)
+    left = lowest + float(rng.normal(6, 6)) + belly + elevated
+    right = lowest + float(rng.normal(19, 6)) + belly
     # The left flexure of the colon: near the inferior wall, or well below it. It shows there only when bile has come
     # so far, which is a matter of uptake, so that about one person in five has a hot loop near the heart.
     near = bool(rng.random() < 0.6)
@@ -146,9 +148,10 @@ class Diaphragm:
         height = np.full((lattice.x.size, lattice.y.size, 1), -1e3)
         # Right dome, left dome, and the central tendon between them.
         for side, top, reach in ((-0.50, dome_mm[0], 0.60), (0.54, dome_mm[1], 0.56), (0.0, min(dome_mm) - 10, 0.60)):
-            off = ((x - side * ax) / (reach * ax)) ** 2 + ((y - yc) / (1.1 * ay)) ** 2
-            # The sheet is fixed high in front, at the sternum, and low behind, at the last ribs.
-            height = np.maximum(height, top - s * (62 * off + 20 * (y - yc) / ay * np.minimum(off, 1.0)))
+            # Highest a little in front of the middle; fixed high in front, at the sternum, low behind, at the last ribs.
+            forward = (y - yc) / ay + 0.18
+            off = ((x - side * ax) / (reach * ax)) ** 2 + (forward / 1.1) ** 2
+            height = np.maximum(height, top - s * (60 * off + 24 * forward * np.minimum(off, 1.0)))
         for part in heart:
             face, depth = part.lower_face(x, y)
             contact = np.clip(depth / 0.35, 0, 1)
