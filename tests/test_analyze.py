@@ -1,6 +1,7 @@
 """The pipeline from files to results: what it promises, and laws that must hold whatever the numbers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,23 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from chest_phantom import FRAME, chest, ct_of, projections_of
 from myoscope import io
-from myoscope.analyze import Settings, analyze, analyze_series, like_training_set
-from myoscope.core import CardiacFrame, Grid, OutputError, Series, SeriesResult, Stated, Volume
+from myoscope.analyze import (
+    Settings,
+    analyze,
+    analyze_series,
+    analyze_study,
+    choose_map,
+    like_training_set,
+    wanted_images,
+)
+from myoscope.core import CardiacFrame, Grid, OutputError, Projections, Series, SeriesResult, Stated, Study, Volume
 from myoscope.simulate import Cycle, lv_phantom
 
-DICOM = Path(__file__).resolve().parents[2] / "shared" / "data" / "physionet-mps" / "dicom"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DICOM = DATA / "physionet-mps" / "dicom"
+ACQUISITION = DATA / "spect-projections"
 needs_real_scans = pytest.mark.skipif(not DICOM.is_dir(), reason=f"needs the real scans in {DICOM.parent.name}")
 TRUE_FRAME = CardiacFrame(np.array((12.0, -18.0, 6.0)), np.array((0.45, -0.82, -0.35)))
 
@@ -143,3 +155,163 @@ def test_existing_output_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists"):
         analyze([tmp_path], out)
     assert (out / "mine.txt").read_text() == "keep"
+
+
+STRESS, MODEL = Stated("stress", "code"), Settings(finder="model")
+BESIDE_MM = (14.0, -6.0, 10.0)
+
+
+def acquired(name: str = "stress-projections", *, gated: bool = False, scatter: bool = True) -> Series:
+    activity, mu = chest(gated=gated)
+    image = projections_of(activity, mu, scatter=scatter)
+    return Series(name, "GATED TOMO" if gated else "TOMO", image, state=STRESS)
+
+
+def ct_series(**changes: Any) -> Series:
+    shift_mm = changes.pop("shift_mm", (0.0, 0.0, 0.0))
+    return Series("ct", "CT", ct_of(chest()[1], shift_mm=shift_mm), acquisition={"kvp": 120.0}, **changes)
+
+
+def by_name(results: tuple[SeriesResult, ...]) -> dict[str, SeriesResult]:
+    return {one.series.name: one for one in results}
+
+
+def codes(result: SeriesResult) -> list[str]:
+    return [flag.code for flag in (*result.flags, *(result.heart.flags if result.heart else ()))]
+
+
+@pytest.fixture(scope="module")
+def with_ct() -> dict[str, SeriesResult]:
+    study = Study("patient", (ct_series(shift_mm=BESIDE_MM), acquired()))
+    return by_name(analyze_study(study, settings=MODEL))
+
+
+def test_projections_with_a_ct_give_a_corrected_and_an_uncorrected_heart_in_its_place(
+    with_ct: dict[str, SeriesResult],
+) -> None:
+    assert list(with_ct) == ["ct", "stress-projections", "stress-nc", "stress-ac"]
+    assert with_ct["ct"].used_for == "attenuation map"
+    assert with_ct["stress-projections"].used_for == "reconstructed as stress-nc, stress-ac"
+    for name, corrected in (("stress-nc", "no"), ("stress-ac", "yes")):
+        one = with_ct[name]
+        assert one.heart is not None
+        assert one.heart.frame.angle_to_deg(FRAME) < 5
+        assert np.linalg.norm(one.heart.frame.centre_mm - FRAME.centre_mm) < 8
+        assert one.series.corrected.value == corrected
+        assert not one.series.corrected.inferred
+        assert one.series.corrected.evidence
+        assert one.series.state == STRESS
+        assert one.series.kind == "RECON TOMO"
+    steps = " ".join(with_ct["stress-ac"].series.image.made_by)
+    assert "attenuation corrected" in steps
+    assert "scatter modelled" in steps
+
+
+def test_correction_gives_the_wall_its_lost_counts_back(with_ct: dict[str, SeriesResult]) -> None:
+    plain, corrected = with_ct["stress-nc"].heart, with_ct["stress-ac"].heart
+    assert plain is not None
+    assert corrected is not None
+    uneven = [float(np.nanstd(h.polar_map.value) / np.nanmean(h.polar_map.value)) for h in (plain, corrected)]
+    assert uneven[1] < 0.8 * uneven[0]
+    assert np.nanmean(corrected.polar_map.value) > 2 * np.nanmean(plain.polar_map.value)
+
+
+def test_a_ct_that_lies_beside_the_heart_is_moved_and_said_so(with_ct: dict[str, SeriesResult]) -> None:
+    flag = next(f for f in with_ct["stress-ac"].flags if f.code == "mu_map_moved")
+    found = [flag.evidence[key] for key in ("left_mm", "posterior_mm", "superior_mm")]
+    np.testing.assert_allclose(found, [-mm for mm in BESIDE_MM], atol=7)
+    assert flag.severity == "warning"
+
+
+def test_gated_projections_without_a_map_give_an_image_and_its_gates_and_say_what_is_missing() -> None:
+    results = by_name(analyze_study(Study("patient", (acquired(gated=True, scatter=False),)), settings=MODEL))
+    assert list(results) == ["stress-projections", "stress-nc", "stress-gated-nc"]
+    assert "no_attenuation_map" in codes(results["stress-projections"])
+    assert not results["stress-nc"].series.gated
+    gated = results["stress-gated-nc"]
+    assert gated.series.gated
+    assert gated.series.kind == "RECON GATED TOMO"
+    assert gated.heart is not None
+    assert {q.name: q.value for q in gated.heart.quantities}["EF"] == pytest.approx(60, abs=15)
+
+
+def test_without_a_scatter_window_the_lower_attenuation_is_used_and_said() -> None:
+    study = Study("patient", (ct_series(), acquired(scatter=False)))
+    corrected = by_name(analyze_study(study, settings=MODEL))["stress-ac"]
+    assert "scatter_not_measured" in codes(corrected)
+    assert "mu_map_moved" not in codes(corrected)
+
+
+def test_images_that_are_there_are_not_made_again() -> None:
+    there = chest()[0]
+    ungated, gated = acquired(), acquired("stress-gated-projections", gated=True)
+    image = Series("stress", "RECON TOMO", there, state=STRESS)
+    corrected = replace(image, name="stress-ac", corrected=Stated("yes", "code"))
+    rest = replace(image, name="rest", state=Stated("rest", "code"))
+    prone = replace(image, name="prone", position=Stated("prone", "code"))
+
+    def wanted(series: Series, *others: Series, with_map: bool = True) -> tuple[str, ...]:
+        return wanted_images(series, Study("patient", (series, *others)), with_map=with_map)
+
+    assert wanted(ungated) == ("plain", "corrected")
+    assert wanted(ungated, with_map=False) == ("plain",)
+    assert wanted(ungated, rest, prone) == ("plain", "corrected")
+    assert wanted(ungated, image) == ("corrected",)
+    assert wanted(ungated, image, corrected) == ()
+    assert wanted(gated) == ("plain", "corrected", "gated")
+    # The ungated images come from the ungated projections of the same acquisition.
+    assert wanted(gated, ungated) == ("gated",)
+
+
+def test_given_reconstructions_are_analysed_and_their_projections_left_alone() -> None:
+    image = Series("stress", "RECON TOMO", chest()[0], state=STRESS)
+    results = by_name(analyze_study(Study("patient", (image, acquired())), settings=MODEL))
+    assert list(results) == ["stress", "stress-projections"]
+    assert "reconstructions_given" in codes(results["stress-projections"])
+    assert results["stress"].heart is not None
+
+
+def test_the_map_of_the_same_place_and_position_is_chosen() -> None:
+    here = replace(acquired(), frame_of_reference_sha256="here", position=Stated("supine", "code"))
+    one = replace(ct_series(), name="a", frame_of_reference_sha256="elsewhere")
+    same = replace(one, name="b", frame_of_reference_sha256="here")
+    prone = replace(same, name="c", position=Stated("prone", "code"))
+    chosen, flags = choose_map(here, Study("patient", (one, same, prone, here)))
+    assert chosen is same
+    assert flags == ()
+    assert choose_map(here, Study("patient", (prone, here)))[1][0].code == "attenuation_map_not_used"
+    mu = chest()[1]
+    nameless = Series("mu", "MU MAP", Volume(mu.array, mu.grid, "unknown"))
+    chosen, flags = choose_map(here, Study("patient", (nameless, here)))
+    assert chosen is None
+    assert "unit" in flags[0].message
+
+
+def test_projections_that_cannot_be_reconstructed_say_why() -> None:
+    empty = acquired()
+    assert isinstance(empty.image, Projections)
+    image = replace(empty.image, counts=np.zeros_like(empty.image.counts))
+    results = analyze_study(Study("patient", (replace(empty, image=image),)), settings=MODEL)
+    assert len(results) == 1
+    assert "no counts" in results[0].not_done[0]
+
+
+@pytest.mark.skipif(not ACQUISITION.is_dir(), reason="needs the real acquisition in spect-projections")
+def test_a_real_acquisition_becomes_a_heart_and_a_report(tmp_path: Path) -> None:
+    result = analyze([ACQUISITION], tmp_path / "out")
+    assert result.complete
+    found = by_name(result.series)["stress-nc"]
+    assert found.heart is not None
+    assert "radius_not_believed" in codes(by_name(result.series)["stress-projections"])
+    # The long axis points to the left, to anterior and a little to the feet; the heart lies left of the middle.
+    left, posterior, superior = found.heart.frame.long_axis
+    assert left > 0.3
+    assert posterior < -0.5
+    assert -0.6 < superior < 0.2
+    assert 30 < found.heart.frame.centre_mm[0] < 90
+    written = json.loads((tmp_path / "out" / "result.json").read_text())
+    made_by = {series["name"]: series["image"]["made_by"] for series in written["series"]}
+    assert any("OSEM" in step for step in made_by["stress-nc"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "OSEM" in page
+    assert "reconstructed as stress-nc" in page

@@ -62,13 +62,18 @@ class HeartResult:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SeriesResult:
-    """One series and what came of it: a heart, or the reasons why there is none."""
+    """One series and what came of it: a heart, or the reasons why there is none.
+
+    ``used_for`` says what a series without a heart of its own served for: projections that were reconstructed, a map
+    that corrected others.
+    """
 
     series: Series
     heart: HeartResult | None
     flags: tuple[Flag, ...] = ()
     not_done: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    used_for: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,5 +93,7 @@ class StudyResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every series gave a heart and no file was left out."""
-        return not self.skipped and all(s.heart is not None and not s.not_done for s in self.series)
+        """Whether every series gave a heart or served one, and no file was left out."""
+        done = ((s.heart is not None or bool(s.used_for)) and not s.not_done for s in self.series)
+        hearts = not self.series or any(s.heart is not None for s in self.series)
+        return not self.skipped and hearts and all(done)

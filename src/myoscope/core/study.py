@@ -9,7 +9,7 @@ from typing import Any, Literal
 from myoscope.core.errors import InvalidValue
 from myoscope.core.volume import Projections, Volume
 
-Source = Literal["code", "header", "description", "assumed", "missing"]
+Source = Literal["code", "header", "description", "assumed", "made", "missing"]
 Severity = Literal["info", "warning", "error"]
 _SEVERITIES = ("info", "warning", "error")
 
@@ -19,7 +19,8 @@ class Stated:
     """A fact about a series and where it comes from.
 
     ``source`` is ``code`` (a coded value), ``header`` (a plain attribute), ``description`` (inferred from
-    free text), ``assumed`` (inferred from something else, named in ``evidence``) or ``missing`` (value None).
+    free text), ``assumed`` (inferred from something else, named in ``evidence``), ``made`` (known because the image was
+    made here) or ``missing`` (value None).
     """
 
     value: str | None

@@ -8,6 +8,7 @@ both; every step is named in ``made_by``.
 from myoscope.correct.alignment import Alignment as Alignment
 from myoscope.correct.alignment import find_alignment as find_alignment
 from myoscope.correct.alignment import moved as moved
+from myoscope.correct.ct_to_mu import broad_beam as broad_beam
 from myoscope.correct.ct_to_mu import ct_to_mu as ct_to_mu
 from myoscope.correct.ct_to_mu import mu_on_grid as mu_on_grid
 from myoscope.correct.tew import ScatterEstimate as ScatterEstimate

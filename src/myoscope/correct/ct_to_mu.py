@@ -23,6 +23,7 @@ _AIR_HU = -1000.0
 # Filtered tubes: about 70 keV at 120 kVp. A default, not a measurement; only bone depends on it.
 _EFFECTIVE_KEV_AT_120_KVP, _EFFECTIVE_KEV_PER_KVP = 70.0, 0.25
 _BODY_PER_CM = 0.05
+_BROAD_BEAM = 0.12 / 0.1536  # effective over true attenuation of water at 140.5 keV
 _CUT_AT_BORDER = 0.02  # share of the field's lateral border that is body before it counts as cut
 
 
@@ -44,6 +45,17 @@ def ct_to_mu(ct: Volume, *, kvp: float, energy_keV: float = 140.5) -> Volume:
     mu = water + hu * np.where(hu < 0, np.float32(slope_air), np.float32(slope_bone))
     return ct.like(
         mu.astype(np.float32), f"CT at {kvp:g} kVp to attenuation at {energy_keV:g} keV, bilinear", unit="1/cm"
+    )
+
+
+def broad_beam(mu: Volume) -> Volume:
+    """The map for images that still hold their scatter: as if water absorbed 0.12/cm at 140.5 keV, all in proportion.
+
+    Part of what tissue takes out of a beam comes back as scatter from elsewhere; where scatter is not subtracted, the
+    full coefficients correct too much.
+    """
+    return mu.like(
+        np.asarray(mu.array, np.float32) * np.float32(_BROAD_BEAM), f"times {_BROAD_BEAM:.2f}: scatter is counted along"
     )
 
 
@@ -88,7 +100,7 @@ def mu_on_grid(mu: Volume, grid: Grid) -> tuple[Volume, tuple[Flag, ...]]:
     ends = np.array(mu.grid.shape)[:, None, None, None] - 1
     # The map's slices are stacked along its last axis (CT, NM) and the body goes on beyond them.
     covered = np.asarray(at[2] >= -0.5) & (at[2] <= ends[2] + 0.5)
-    beside = np.asarray((at[:2] < -0.5) | (at[:2] > ends[:2] + 0.5)).any(axis=0)
+    beside = np.any((at[:2] < -0.5) | (at[:2] > ends[:2] + 0.5), axis=0)
     if not (covered & ~beside).any():
         raise InvalidValue("the attenuation map and the image do not overlap: are they of the same patient position?")
     sampled = ndimage.map_coordinates(values, at, order=1, mode="nearest")

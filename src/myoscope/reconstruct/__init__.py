@@ -22,4 +22,6 @@ from myoscope.reconstruct.mlem import mlem as mlem
 from myoscope.reconstruct.osem import ordered_subsets as ordered_subsets
 from myoscope.reconstruct.osem import osem as osem
 from myoscope.reconstruct.survey import Survey as Survey
+from myoscope.reconstruct.survey import photopeak as photopeak
+from myoscope.reconstruct.survey import photopeak_keV as photopeak_keV
 from myoscope.reconstruct.survey import survey as survey

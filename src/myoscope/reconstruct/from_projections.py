@@ -19,12 +19,11 @@ from myoscope.core import GeometryMismatch, Grid, InvalidValue, Projections, Uni
 from myoscope.physics.camera_geometry import PinholeGeometry, geometry_named
 from myoscope.reconstruct.filters import Butterworth, Filter, Gaussian, smooth
 from myoscope.reconstruct.mlem import Measurement, Progress
-from myoscope.reconstruct.survey import Survey, survey
+from myoscope.reconstruct.survey import Survey, photopeak_keV, survey
 
 if TYPE_CHECKING:
     from myoscope.physics.operator import Projector
 
-_USUAL_KEV = 140.5
 _VIEWS_PER_SUBSET = 4
 _ROUNDING = 1e-5  # simulated expected counts may lie this share of the maximum below zero
 _SQUARE = 1e-3  # by how much the sides of a square pixel may differ
@@ -314,9 +313,7 @@ def _projector(
     """The projector that fits, and what it knows about, in words."""
     grid = image_grid(projections)
     said = ["attenuation corrected" if attenuation is not None else "no attenuation correction"]
-    window = projections.windows[looked.window]
-    energy_keV = (window.lower_keV + window.upper_keV) / 2
-    energy_keV = energy_keV if 50 < energy_keV < 400 else _USUAL_KEV
+    energy_keV = photopeak_keV(projections, looked.window)
     geometry = geometry_named(projections.collimator)
     if geometry is not None:
         fits = geometry.n_views == projections.n_views and projections.counts.shape[-2:] == geometry.detector_shape

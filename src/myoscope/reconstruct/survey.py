@@ -16,6 +16,7 @@ from myoscope.physics.collimator import COLLIMATORS, Collimator
 # A collimator stands between the ribs of a child and the reach of a gantry from the axis. Some workstations write
 # the distance of something else (the gantry, the crystal) into the same field.
 _PLAUSIBLE_RADIUS_MM = (80.0, 300.0)
+_USUAL_KEV, _TRACERS_KEV = 140.5, (50.0, 400.0)
 _ENOUGH_VIEWS_PER_HALF_TURN = 30
 _HALF_TURN_DEG = 180.0
 _TRUNCATED_SHARE = 0.2  # of the counts inside, at the detector's edge
@@ -78,10 +79,17 @@ def survey(projections: Projections, *, window: int | None = None) -> Survey:
 
 def photopeak(projections: Projections) -> int:
     """The energy window to reconstruct: the one about 140.5 keV, else the one with the most counts."""
-    about = [n for n, w in enumerate(projections.windows) if w.lower_keV < 140.5 < w.upper_keV]
+    about = [n for n, w in enumerate(projections.windows) if w.lower_keV < _USUAL_KEV < w.upper_keV]
     if about:
         return min(about, key=lambda n: projections.windows[n].upper_keV - projections.windows[n].lower_keV)
     return int(np.argmax(projections.counts.sum(axis=(1, 2, 3, 4))))
+
+
+def photopeak_keV(projections: Projections, window: int | None = None) -> float:
+    """The energy of the photons in the photopeak window, its middle; 140.5 keV where its limits are not known."""
+    chosen = projections.windows[photopeak(projections) if window is None else window]
+    middle = (chosen.lower_keV + chosen.upper_keV) / 2
+    return middle if _TRACERS_KEV[0] < middle < _TRACERS_KEV[1] else _USUAL_KEV
 
 
 def _lost_views(counts: FloatArray, flags: list[Flag]) -> NDArray[np.bool_]:

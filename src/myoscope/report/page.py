@@ -169,7 +169,7 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
     return {
         "software": result.software or "myoscope",
         "schema_version": SCHEMA_VERSION,
-        "series": [(state_label(s), s.series.name, describe_series(s.series), s.heart is not None) for s in in_order],
+        "series": [(state_label(s), s.series.name, describe_series(s.series), _fate(s)) for s in in_order],
         "title": _title(groups),
         "sections": [_section(group, table, len(groups)) for group in groups],
         "flags": flags,
@@ -319,11 +319,19 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}"
 
 
+def _fate(one: SeriesResult) -> str:
+    """What became of a series that shows no heart of its own."""
+    return "" if one.heart is not None else one.used_for or "not analysed"
+
+
 def _methods(result: StudyResult) -> list[tuple[str, str]]:
-    """For each series: how its heart was found and sampled, from which inputs, in which time."""
+    """For each series: how its image was made and its heart found and sampled, from which inputs, in which time."""
     lines = []
     for one in result.series:
         said = []
+        steps = [step for step in one.series.image.made_by if not step.startswith("read from")]
+        if steps:
+            said.append(f"Image: {'; '.join(steps)}.")
         if one.heart is not None:
             said.append(f"Heart found by {one.heart.finder}; polar map: {one.heart.polar_map.method}.")
             if one.heart.agreement:

@@ -29,7 +29,7 @@ from myoscope.report.facts import FACTS, flags_of, inferences, left_out, stated_
 from myoscope.report.place_file import place_file
 from myoscope.report.wall_values import SCALE_PERCENTILE, segment_values, vessel_values
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Raised when a key changes its meaning or goes away (first number) or is added (second)."""
 
 _DIGITS = 7
@@ -94,6 +94,7 @@ def _series(result: SeriesResult) -> dict[str, Any]:
         "inferred": [{"fact": i.fact, "value": i.value, "from": i.evidence} for i in inferences(series)],
         "flags": [_flag(f) for f in flags_of(result)],
         "not_done": list(result.not_done),
+        "used_for": result.used_for or None,
         "predictions": [],
         "seconds": _seconds(result.seconds),
     }
