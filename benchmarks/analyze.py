@@ -174,7 +174,8 @@ def _median(values: Iterable[float]) -> float:
 def _demo_study(scratch: Path) -> Path:
     from myoscope.demo import write_demo_study
 
-    return write_demo_study(scratch / "dicom", seed=1, overwrite=False)
+    write_demo_study(scratch / "study", seed=1)
+    return scratch / "study" / "dicom"
 
 
 def _print(figures: Mapping[str, float]) -> None:

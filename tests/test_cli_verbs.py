@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from myoscope import __version__
+from myoscope import __version__, cli
 from myoscope.cli import app
+from myoscope.registry import reference_shards
+from myoscope.simulate.patient import Disease
+from myoscope.simulate.referral import POPULATIONS
 
-VERBS = ("analyze", "demo", "info", "list")
+VERBS = ("analyze", "demo", "info", "list", "simulate")
+COMMANDS = ("analyze", "demo", "info", "list", "simulate patient", "simulate registry", "simulate reference")
 BAD_CALL, NOTHING_TO_ANALYSE = 2, 3
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +27,7 @@ def _call(*words: str | Path) -> Result:
 
 
 def _options_of(verb: str) -> set[str]:
-    return set(re.findall(r"(?<!\S)--[a-z][a-z-]+", _call(verb, "--help").stdout)) - {"--help"}
+    return set(re.findall(r"(?<!\S)--[a-z][a-z-]+", _call(*verb.split(), "--help").stdout)) - {"--help"}
 
 
 def test_help_names_every_verb() -> None:
@@ -47,7 +52,7 @@ def test_help_of_analyze_names_its_exit_codes() -> None:
         assert code in " ".join(text.split())
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_every_option_stands_in_the_documentation(verb: str) -> None:
     page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
     assert f"## `myoscope {verb}" in page
@@ -57,7 +62,7 @@ def test_every_option_stands_in_the_documentation(verb: str) -> None:
 
 def test_every_documented_option_exists() -> None:
     page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
-    known = set().union(*(_options_of(verb) for verb in VERBS)) | {"--version", "--help"}
+    known = set().union(*(_options_of(verb) for verb in COMMANDS)) | {"--version", "--help"}
     assert set(re.findall(r"`(--[a-z-]+)", page)) - known == set()
 
 
@@ -80,6 +85,28 @@ def test_list_gives_the_same_systems_as_text_and_as_json() -> None:
         ("analyze", "study", "--out", "results", "--resolution-mm", "wide"),
         ("analyze", "study", "--out", "results", "--unknown"),
         ("demo", "--seed", "-1"),
+        ("simulate", "patient", "--seed", "1"),
+        ("simulate", "patient", "--seed", "1", "--out", "p", "--site", "moon"),
+        ("simulate", "patient", "--seed", "1", "--out", "p", "--disease", "flu"),
+        ("simulate", "patient", "--seed", "1", "--out", "p", "--site", "north", "--misregistration-mm", "0", "0", "9"),
+        ("simulate", "patient", "--seed", "1", "--out", "study", "--misregistration-mm", "0", "0", "999"),
+        ("simulate", "registry", "--seed", "1", "--patients", "0", "--site", "north", "--out", "r"),
+        ("simulate", "registry", "--seed", "1", "--patients", "2", "--site", "north,north", "--out", "r"),
+        (
+            "simulate",
+            "registry",
+            "--seed",
+            "1",
+            "--patients",
+            "2",
+            "--site",
+            "north",
+            "--population",
+            "x",
+            "--out",
+            "r",
+        ),
+        ("simulate", "reference", "--tier", "maps", "--shard", "99", "--out", "r"),
     ],
     ids=lambda words: " ".join(words),
 )
@@ -92,6 +119,13 @@ def test_a_wrong_call_ends_with_code_2_and_no_output(
     assert answer.exit_code == BAD_CALL
     assert "Traceback" not in answer.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["study"]
+
+
+def test_choices_of_the_command_line_are_those_of_the_library() -> None:
+    assert {d.value for d in cli.Disease} == set(get_args(Disease))
+    assert {p.value for p in cli.Population} == set(POPULATIONS)
+    for tier in cli.Tier:
+        assert reference_shards(tier.value)
 
 
 def test_an_unknown_colour_table_is_answered_with_the_known_ones(tmp_path: Path) -> None:

@@ -95,9 +95,13 @@ def test_analysing_a_study_with_both_finders_imports_no_torch(tmp_path: Path) ->
     code = (
         "from pathlib import Path\n"
         "from myoscope.analyze import Settings, analyze\n"
-        "from myoscope.demo import write_demo_study\n"
-        "dicom = write_demo_study(Path('dicom'), seed=1, overwrite=False)\n"
-        "result = analyze([dicom], Path('result'), settings=Settings(finder='network'))\n"
+        "from myoscope.core import CardiacFrame, Grid\n"
+        "from myoscope.io import write_nm\n"
+        "from myoscope.simulate.phantom import lv_phantom\n"
+        "frame = CardiacFrame([10.0, -10.0, 0.0], [0.5, -0.8, -0.35])\n"
+        "grid = Grid.axis_aligned((56, 56, 48), spacing_mm=4.0)\n"
+        "write_nm(lv_phantom(grid, frame=frame, fwhm_mm=8.5).volume, Path('stress.dcm'))\n"
+        "result = analyze([Path('stress.dcm')], Path('result'), settings=Settings(finder='network'))\n"
         "assert any(one.heart is not None for one in result.series)\n"
     )
     brought = _modules_after(code, tmp_path)

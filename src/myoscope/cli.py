@@ -150,16 +150,24 @@ def demo(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Simulate a gated stress and rest study as DICOM, then analyse it."""
+    """Simulate a patient with a narrowed artery as DICOM, then analyse those files."""
     with _errors_in_one_sentence(debug):
         from myoscope.analyze import Settings
         from myoscope.analyze import analyze as run
         from myoscope.demo import write_demo_study
 
         with _progress(quiet) as progress:
-            progress("simulating", 0.0)
-            dicom = write_demo_study(out / "dicom", seed=seed, overwrite=overwrite)
-            result = run([dicom], out / "result", settings=Settings(overwrite=overwrite), progress=progress)
+            patient = write_demo_study(
+                out, seed=seed, overwrite=overwrite, progress=lambda step, share: progress(step, 0.4 * share)
+            )
+            result = run(
+                [out / "dicom"],
+                out / "result",
+                settings=Settings(overwrite=overwrite),
+                progress=lambda step, share: progress(step, 0.4 + 0.6 * share),
+            )
+        if not quiet:
+            typer.echo(patient.summary)
         _finish(result, out / "result", quiet)
 
 

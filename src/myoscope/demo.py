@@ -1,71 +1,52 @@
-"""One study that the project makes itself: gated stress and ungated rest of a simulated heart, as DICOM.
+"""One study that the project makes itself: a virtual patient with a narrowed artery, as DICOM.
 
-The stress images show a defect in the territory of the left anterior descending artery that has mostly
-recovered at rest. The truth is in the constants below; the patient is not a person.
+The patient comes to the centre with a CT: gated stress and rest, projections and reconstructions, corrected and not.
+What is true of the heart lies beside the images; the patient is not a person.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from myoscope import io
-from myoscope.core import CardiacFrame, Grid
-from myoscope.simulate import Cycle, Defect, lv_phantom
+from myoscope.core import InvalidValue
 
-FRAME = CardiacFrame(np.array([48.0, -35.0, 12.0]), np.array([0.48, -0.78, -0.40]))
-EJECTION_FRACTION_PERCENT = 58.0
-STRESS_DEFECT = Defect(angle_deg=115, arc_fraction=0.45, extent=0.16, depth=0.65)
-REST_DEFECT = Defect(angle_deg=115, arc_fraction=0.45, extent=0.08, depth=0.25)
-_FWHM_MM = 8.5
-_GRID = Grid.axis_aligned((64, 64, 56), spacing_mm=4.0, centre_mm=(40.0, -25.0, 10.0))
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myoscope.simulate.patient import Disease, VirtualPatient
+
+SITE = "harbour"
+DISEASE: Disease = "LAD"
+_PLAIN_TO_SEE_PERCENT = (18.0, 40.0)  # true deficit of the left ventricle under stress
+_MOST_PATIENTS = 200
 
 
-def write_demo_study(folder: Path, *, seed: int, overwrite: bool = False) -> Path:
-    """Simulate the study into ``folder`` as two NM DICOM files; same seed, same bytes.
+def write_demo_study(
+    folder: Path, *, seed: int, overwrite: bool = False, progress: Callable[[str, float], None] | None = None
+) -> VirtualPatient:
+    """Simulate the study into ``folder``: DICOM in ``folder/dicom``, truth beside it; same seed, same bytes.
 
     Raises
     ------
     OutputError
         If the folder exists and may not be replaced, or cannot be written.
     """
-    rng = np.random.default_rng(seed)
-    with io.atomic_folder(folder, replace=overwrite, sign="stress.dcm") as part:
-        for number, (state, defect, gated) in enumerate(
-            (("stress", STRESS_DEFECT, True), ("rest", REST_DEFECT, False)), start=1
-        ):
-            phantom = lv_phantom(
-                _GRID,
-                frame=FRAME,
-                fwhm_mm=_FWHM_MM,
-                short_axis_radius_mm=29.0,
-                long_axis_mm=80.0,
-                wall_mm=9.5,
-                apical_thinning=0.2,
-                rv_ratio=0.35,
-                liver_ratio=0.7,
-                liver_gap_mm=14.0,
-                defect=defect,
-                cycle=Cycle(EJECTION_FRACTION_PERCENT, n_gates=8) if gated else None,
-                myocardial_counts=2.5e6 if gated else 1.0e6,
-                rng=rng,
-            )
-            description = io.NmDescription(
-                patient_name="Demo^Simulated",
-                patient_id=f"SIMULATED-{seed}",
-                state=state,
-                corrected=False,
-                position="supine",
-                gantry="head-first",
-                tracer="sestamibi",
-                camera="simulated camera",
-                study_description="Simulated myocardial perfusion study",
-                series_description=f"{state} {'gated' if gated else 'ungated'}, simulated",
-                series_label=state,
-                place_label=state,
-                series_number=number,
-                uid_seed=f"myoscope demo {seed}",
-            )
-            io.write_nm(phantom.volume, part / f"{state}.dcm", description=description)
-    return folder
+    from myoscope.virtual import PatientSettings, simulate_patient
+
+    io.refuse_existing(folder, replace=overwrite, sign=io.TRUTH_FILE)
+    settings = PatientSettings(seed=seed, site=SITE, index=_plain_case(seed), disease=DISEASE, overwrite=overwrite)
+    return simulate_patient(settings, folder, progress=progress)
+
+
+def _plain_case(seed: int) -> int:
+    """The first of a seed's patients with this disease whose defect is neither slight nor all of the heart."""
+    from myoscope.simulate.patient import draw_patient
+
+    low, high = _PLAIN_TO_SEE_PERCENT
+    for index in range(_MOST_PATIENTS):
+        deficit = draw_patient(seed, site=SITE, index=index, disease=DISEASE).facts.deficit
+        if low <= deficit.stress_percent <= high and deficit.ischaemic_percent > low / 2:
+            return index
+    raise InvalidValue(f"none of {_MOST_PATIENTS} patients of seed {seed} has a plain defect")

@@ -64,7 +64,7 @@ class PatientSettings:
     """
 
     seed: int
-    site: str = "harbour"
+    site: Site | str = "harbour"
     index: int = 0
     population: Population = "all"
     disease: Disease = "any"
