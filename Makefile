@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n 2
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
 
-demo: $(VENV)/.runtime  ## simulate a study, analyse it, say where the report is
+demo: $(VENV)/.runtime  ## simulate a patient, analyse the files, say where the report is
 	$(BIN)/myoscope demo --out demo --overwrite
 	@echo "Open it in a browser: $(CURDIR)/demo/result/report.html"
 
