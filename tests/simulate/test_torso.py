@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -197,3 +199,24 @@ def test_unknown_positions_arms_and_hearts_are_refused() -> None:
         torso.tissues(CAMERA, heart={"valve": np.zeros(CAMERA.shape)})
     with pytest.raises(InvalidValue, match="shape"):
         torso.tissues(CAMERA, heart={"lv_wall": np.zeros((2, 2, 2))})
+
+
+def transmission(torso: Torso, side: float) -> float:
+    """Share of photons from the wall above (+) or below (-) the heart's middle that leave to the left back."""
+    mu = torso.tissues(CAMERA).attenuation_per_cm(140.5)
+    start = torso.heart_seat.centre_mm + np.array([0.0, 0.0, side * 28.0])
+    shares = []
+    for angle in np.radians([50.0, 60.0, 70.0]):
+        away = np.array([np.sin(angle), np.cos(angle), 0.0])
+        index = np.round(mu.grid.to_index(start + np.arange(0, 250, 2.0)[:, None] * away)).astype(int)
+        index = index[((index >= 0) & (index < np.array(mu.grid.shape))).all(axis=1)]
+        shares.append(np.exp(-0.2 * np.asarray(mu.array)[tuple(index.T)].sum()))
+    return float(np.mean(shares))
+
+
+def test_a_high_left_dome_shades_the_inferior_wall_alone() -> None:
+    torso = body()
+    right, left = torso.organs.dome_mm
+    raised = replace(torso, organs=replace(torso.organs, dome_mm=(right, left + 30)))
+    assert transmission(raised, -1) < 0.85 * transmission(torso, -1)
+    assert transmission(raised, +1) == pytest.approx(transmission(torso, +1), rel=0.1)
