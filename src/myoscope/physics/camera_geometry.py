@@ -159,7 +159,7 @@ def generic_columns() -> ColumnGeometry:
     on the heart. Chosen here: their distance, and 12 positions per sweep over a region of 75 mm round the centre
     where the product has many more.
     """
-    distance_mm, reach_mm, n_positions = 170.0, 75.0, 12
+    distance_mm, reach_mm, n_positions = 150.0, 75.0, 12
     most = float(np.degrees(np.arcsin(reach_mm / distance_mm)))
     return ColumnGeometry(
         name=GENERIC_COLUMNS,
