@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from myoscope.physics.operator import Projector
 
 _VIEWS_PER_SUBSET = 4
-_ROUNDING = 1e-5  # simulated expected counts may lie this share of the maximum below zero
+_ROUNDING = 1e-4  # simulated expected counts may lie this share of the maximum below zero
 _SQUARE = 1e-3  # by how much the sides of a square pixel may differ
 # Grids of cameras that look at the heart only: what radiates from beside the field of view needs a place to go.
 _PINHOLE_GRID, _PINHOLE_VOXEL_MM = (70, 70, 50), 4.0
