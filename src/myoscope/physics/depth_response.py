@@ -8,24 +8,23 @@ sums of a few Gaussians of fixed widths (least squares; widths at the Chebyshev 
 Planes are first summed with their weights, then blurred: a few blurs for a view instead of one for each depth. A
 Gaussian is separable, so that a blur is two small matrices, one along columns and one along rows, into which the
 size of the pixels goes too; the transpose is the transposed matrices, and nothing comes round at the edges. Their
-weights lie between -1 and 1.3 and add up to 1: counts are conserved.
+weights are of the order of 1 and add up to 1: counts are conserved.
 
-The Gaussian on a lattice is the *discrete* one (Lindeberg, IEEE Trans Pattern Anal Mach Intell 1990), exp(-s) I_n(s):
-positive, normalised, and of variance s exactly, however narrow. The sampled Gaussian that most programs take is too
-narrow where it is narrower than a cell.
+On a lattice a Gaussian is sampled and normalised. Sampled so, one that is narrower than a cell is narrower still; a
+"matched" one is sampled from the width that gives it the variance it should have, a "sampled" one is left as it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
-from scipy.special import ive
 
 from myoscope.core.geometry import FloatArray
 
-Kernel = Literal["discrete", "sampled"]
+Kernel = Literal["matched", "sampled"]
 
 _MOST = 12  # fixed widths; more are never needed for a range of widths that a collimator has
 _FREQUENCIES = 24
@@ -56,7 +55,7 @@ class DepthResponse:
 
 
 def depth_response(
-    narrow_mm: float, wide_mm: float, *, cell_mm: float, kernel: Kernel = "discrete", tolerance: float = 2e-4
+    narrow_mm: float, wide_mm: float, *, cell_mm: float, kernel: Kernel = "matched", tolerance: float = 2e-4
 ) -> DepthResponse:
     """The fewest fixed Gaussians that stand for all standard deviations between two.
 
@@ -81,26 +80,36 @@ def gaussian_matrix(sigma_mm: float, cell_mm: float, *, out: range, cells: range
 
 def _kernel(sigma_cells: float, reach: int, kernel: Kernel) -> FloatArray:
     """Weight at 0, 1 ... reach cells from the middle."""
-    at = np.arange(reach + 1, dtype=np.float64)
-    if kernel == "discrete":
-        values: FloatArray = ive(at, sigma_cells**2)
-        return values
-    far = np.arange(1, max(reach, int(np.ceil(8 * sigma_cells))) + 1)
-    total = 1 + 2 * np.exp(-(far**2) / (2 * max(sigma_cells, 1e-6) ** 2)).sum()
-    sampled: FloatArray = np.exp(-(at**2) / (2 * max(sigma_cells, 1e-6) ** 2)) / total
-    return sampled
+    width = max(_matched(sigma_cells) if kernel == "matched" else sigma_cells, 1e-3)
+    at = np.arange(max(reach, int(np.ceil(8 * width))) + 1)
+    values = np.exp(-(at**2) / (2 * width**2))
+    whole: FloatArray = values[: reach + 1] / (2 * values.sum() - 1)
+    return whole
+
+
+def _matched(sigma_cells: float) -> float:
+    """The width that, sampled in steps of 1, has the standard deviation asked for."""
+    widths, deviations = _sampled_deviation()
+    return float(np.interp(sigma_cells, deviations, widths)) if sigma_cells < deviations[-1] else sigma_cells
+
+
+@cache
+def _sampled_deviation() -> tuple[FloatArray, FloatArray]:
+    """Widths up to 1.2 cells, from which on nothing changes, and the standard deviations they have when sampled."""
+    widths = np.linspace(0.08, 1.2, 2000)
+    at = np.arange(1, 12)
+    values = np.exp(-(at**2) / (2 * widths[:, None] ** 2))
+    deviations: FloatArray = np.sqrt(2 * (values * at**2).sum(axis=1) / (1 + 2 * values.sum(axis=1)))
+    return widths, deviations
 
 
 def _transfer(sigma_mm: FloatArray, cell_mm: float, kernel: Kernel) -> FloatArray:
     """Transfer functions over both directions of a square lattice, shape (width, frequency)."""
     angle = np.linspace(0, np.pi, _FREQUENCIES)
     cells = np.asarray(sigma_mm, dtype=np.float64) / cell_mm
-    if kernel == "discrete":
-        one = np.exp(-(cells[:, None] ** 2) * (1 - np.cos(angle)))
-    else:
-        reach = max(1, int(np.ceil(8 * cells.max(initial=0))))
-        values = np.stack([_kernel(float(c), reach, kernel) for c in cells])
-        values[:, 1:] *= 2
-        one = values @ np.cos(np.outer(np.arange(reach + 1), angle))
+    reach = max(1, int(np.ceil(8 * cells.max(initial=0))))
+    values = np.stack([_kernel(float(c), reach, kernel) for c in cells])
+    values[:, 1:] *= 2
+    one = values @ np.cos(np.outer(np.arange(reach + 1), angle))
     both: FloatArray = (one[:, :, None] * one[:, None, :]).reshape(len(one), -1)
     return both

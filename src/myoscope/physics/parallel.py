@@ -439,10 +439,10 @@ def _tables(
         views.radius_mm[v] - (np.arange(x.n_depths) + x.first_depth + 0.5) * size for v, x in enumerate(lattices)
     ]
     if collimator is None:
-        kernel: Kernel = "discrete"
+        kernel: Kernel = "matched"
         widths, weights = np.zeros(1), [np.ones((len(d), 1)) for d in distances]
     else:
-        kernel = "discrete" if discretisation == "conserving" else "sampled"
+        kernel = "matched" if discretisation == "conserving" else "sampled"
         near, far = (
             float(collimator.sigma_mm(end(d)))
             for end, d in ((np.min, np.concatenate(distances)), (np.max, np.concatenate(distances)))
