@@ -3,7 +3,12 @@
 In: shapes, activities and a resolution. Out: a `Volume` with the `Surfaces`, frame and defect that made it.
 """
 
+from myoscope.simulate.acquire import acquire as acquire
+from myoscope.simulate.acquire import acquire_gated_and_ungated as acquire_gated_and_ungated
+from myoscope.simulate.acquire import expected_counts as expected_counts
 from myoscope.simulate.beat import BeatingHeart as BeatingHeart
+from myoscope.simulate.cameras import CAMERAS as CAMERAS
+from myoscope.simulate.cameras import Camera as Camera
 from myoscope.simulate.contraction import Contraction as Contraction
 from myoscope.simulate.contraction import contract as contract
 from myoscope.simulate.coronaries import CoronaryDisease as CoronaryDisease
@@ -12,6 +17,8 @@ from myoscope.simulate.coronaries import draw_coronaries as draw_coronaries
 from myoscope.simulate.deficit import Deficit as Deficit
 from myoscope.simulate.heart import Heart as Heart
 from myoscope.simulate.heart import draw_heart as draw_heart
+from myoscope.simulate.motion import Motion as Motion
+from myoscope.simulate.motion import draw_motion as draw_motion
 from myoscope.simulate.organ_uptake import organ_concentrations as organ_concentrations
 from myoscope.simulate.outcome import FollowUp as FollowUp
 from myoscope.simulate.outcome import HeartSummary as HeartSummary
@@ -37,6 +44,7 @@ from myoscope.simulate.referral import draw_patient_facts as draw_patient_facts
 from myoscope.simulate.referral import is_referred as is_referred
 from myoscope.simulate.risk import coronary_risk as coronary_risk
 from myoscope.simulate.risk import pretest_likelihood as pretest_likelihood
+from myoscope.simulate.scene import Scene as Scene
 from myoscope.simulate.sites import SITES as SITES
 from myoscope.simulate.sites import Site as Site
 from myoscope.simulate.tissues import Tissues as Tissues
