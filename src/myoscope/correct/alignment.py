@@ -21,15 +21,15 @@ from myoscope.core.geometry import FloatArray
 
 _LATTICES_MM = ((36.0, 9.0), (9.0, 3.0), (3.0, 1.0))  # reach and step
 _BEYOND_EPICARDIUM_MM = 2.0  # fat and pericardium
-_ACROSS_MM = 8.0  # from the border, to either side
-_PER_CM2_SHIFT = 0.005  # what a shift of 1 cm must gain, times its square
-_MAP_BLUR_MM = 4.0  # standard deviation
+_ACROSS_MM = 5.0  # from the border, to either side
+_PER_CM2_SHIFT = 0.01  # what a shift of 1 cm must gain, times its square
+_MAP_BLUR_MM = 2.0  # standard deviation
 _BASAL_RINGS_LEFT_OUT = 6  # no wall, but atrium and valves
 
 _WORTH_CORRECTING_MM = 8.0
 _WORTH_CORRECTING_GAIN = 0.04
 _BELIEVED_MM = 35.0
-_FITS = 1.0
+_FITS = 1.12
 
 
 @dataclass(frozen=True, eq=False, slots=True)
