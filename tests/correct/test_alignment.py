@@ -43,9 +43,7 @@ def chest(shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Volume:
     return Volume(ndimage.gaussian_filter(mu, 0.6), GRID, "1/cm")
 
 
-@pytest.mark.parametrize(
-    "shift_mm", [(15.0, 0, 0), (0, -12.0, 0), (0, 0, 16.0), (-12.0, 10.0, -8.0), (20.0, -8.0, 14.0)]
-)
+@pytest.mark.parametrize("shift_mm", [(18.0, 0, 0), (0, 0, 16.0), (-12.0, 10.0, -8.0), (20.0, -8.0, 14.0)])
 def test_a_shift_is_found_and_undone(shift_mm: tuple[float, float, float]) -> None:
     beside = chest(shift_mm)
     found = find_alignment(beside, wall())
