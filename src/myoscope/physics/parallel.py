@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -38,7 +37,6 @@ _Indices = NDArray[np.int64]
 _Entries = tuple[_Indices, _Indices, FloatArray]  # of a sparse matrix: row, column, weight
 
 _MM_PER_CM = 10.0
-_CACHED_VALUES = 80_000  # of a block of planes: with its attenuation, half of a core's cache
 _REACH = 3.5  # standard deviations beyond which blur from outside the detector is left out
 
 
@@ -68,29 +66,17 @@ class ParallelViews:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Block:
-    """Some neighbouring planes of a view, few enough to stay in a processor's cache."""
-
-    spread: SparseRows  # (cell of the block, voxel)
-    depth_weight: Tensor  # (Gaussian, depth of the block)
-    cells: slice  # of the view
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class _View:
     """One view's tables; a plane has ``n_cells`` columns, cell (depth, column) is row depth * n_cells + column."""
 
-    blocks: tuple[_Block, ...]
+    spread: SparseRows  # (cell, voxel)
     gather: SparseRows  # (voxel, cell)
     depth_weight: Tensor  # (Gaussian, depth)
     to_pixels: Tensor  # (Gaussian, u pixel, column)
 
     def to(self, device: str | torch.device) -> _View:
         return _View(
-            tuple(_Block(b.spread.to(device), b.depth_weight.to(device), b.cells) for b in self.blocks),
-            self.gather.to(device),
-            self.depth_weight.to(device),
-            self.to_pixels.to(device),
+            self.spread.to(device), self.gather.to(device), self.depth_weight.to(device), self.to_pixels.to(device)
         )
 
 
@@ -147,65 +133,63 @@ class ParallelProjector(Projector):
         import torch
 
         self._check_batch(image)
-        tables = self._tables
-        rank, n_slices, n_v = tables.to_rows.shape
-        n_u, (n_i, n_j, _) = self.detector_shape[1], self.grid.shape
-        stack = image[..., tables.slices].reshape(-1, n_i * n_j, n_slices)
-        at_once = self._images_at_once(stack)
-        parts = [part.transpose(0, 1).reshape(n_i * n_j, -1) for part in torch.split(stack, at_once)]
-        lines = image.new_empty(self.n_views, len(parts), n_u, rank, at_once * n_slices)
-        summed = [image.new_empty(rank, tables.n_cells * part.shape[1]) for part in parts]
-        for place, number in enumerate(self._views):
-            view, through = tables.views[number], self._transmission.of(number)
-            # Images inside, so that a block of tables serves all of them while it is in the cache.
-            for block in view.blocks:
-                n_depths = block.depth_weight.shape[1]
-                for n, part in enumerate(parts):
-                    planes = block.spread @ part  # (depth * column, image * slice)
-                    if through is not None:
-                        _attenuate(planes, through[:, block.cells], n)
-                    # The first block of a view overwrites what the last view left.
-                    summed[n].addmm_(
-                        block.depth_weight, planes.view(n_depths, -1), beta=float(block is not view.blocks[0])
-                    )
-            for n, terms in enumerate(summed):
-                out = lines[place, n].transpose(0, 1)
-                torch.bmm(view.to_pixels, terms.view(rank, tables.n_cells, -1), out=out)
-        rows = lines.view(self.n_views, len(parts), n_u, rank, at_once, n_slices).transpose(3, 4)
-        pixels = rows.reshape(-1, rank * n_slices) @ tables.to_rows.view(rank * n_slices, n_v)
-        views = pixels.view(self.n_views, len(parts), n_u, at_once, n_v).permute(1, 3, 0, 4, 2)
-        return views.reshape(*image.shape[:-3], self.n_views, n_v, n_u)
+        stack = image.reshape(-1, *self.grid.shape)
+        parts = [self._project_part(part, n) for n, part in enumerate(torch.split(stack, self._at_once(stack)))]
+        return torch.cat(parts).view(*image.shape[:-3], self.n_views, *self.detector_shape)
 
     def _back_project(self, data: Tensor) -> Tensor:
         import torch
 
         self._check_batch(data)
+        stack = data.reshape(-1, self.n_views, *self.detector_shape)
+        parts = [self._back_project_part(part, n) for n, part in enumerate(torch.split(stack, self._at_once(stack)))]
+        return torch.cat(parts).view(*data.shape[:-3], *self.grid.shape)
+
+    def _project_part(self, stack: Tensor, part: int) -> Tensor:
+        import torch
+
         tables = self._tables
         rank, n_slices, n_v = tables.to_rows.shape
-        n_u, (n_i, n_j, n_k) = self.detector_shape[1], self.grid.shape
-        stack = data.reshape(-1, self.n_views, n_v, n_u)
-        n_batch, at_once = len(stack), self._images_at_once(stack)
-        n_parts = n_batch // at_once
-        pixels = stack.view(n_parts, at_once, self.n_views, n_v, n_u).permute(2, 0, 4, 1, 3)
-        rows = pixels.reshape(-1, n_v) @ tables.to_rows.view(rank * n_slices, n_v).T
-        lines = rows.view(self.n_views, n_parts, n_u, at_once, rank, n_slices).transpose(3, 4)
-        lines = lines.reshape(self.n_views, n_parts, n_u, rank, at_once * n_slices)
-        parts = [data.new_zeros(n_i * n_j, at_once * n_slices) for _ in range(n_parts)]
+        n_images, n_u, (n_i, n_j, _) = len(stack), self.detector_shape[1], self.grid.shape
+        columns = stack[..., tables.slices].permute(1, 2, 0, 3).reshape(n_i * n_j, n_images * n_slices)
+        lines = stack.new_empty(self.n_views, n_u, rank, n_images * n_slices)
         for place, number in enumerate(self._views):
             view, through = tables.views[number], self._transmission.of(number)
-            for n, part in enumerate(parts):
-                terms = torch.bmm(view.to_pixels.transpose(1, 2), lines[place, n].transpose(0, 1))
-                planes = (view.depth_weight.T @ terms.view(rank, -1)).view(-1, at_once * n_slices)
-                if through is not None:
-                    _attenuate(planes, through, n)
-                part += view.gather @ planes
-        seen = torch.stack([part.view(n_i, n_j, at_once, n_slices).permute(2, 0, 1, 3) for part in parts])
-        before = tables.slices.start
-        image = torch.nn.functional.pad(seen, (before, n_k - before - n_slices))
-        return image.reshape(*data.shape[:-3], n_i, n_j, n_k)
+            planes = view.spread @ columns  # (depth * column, image * slice)
+            if through is not None:
+                _attenuate(planes, through, part)
+            summed = view.depth_weight @ planes.view(view.depth_weight.shape[1], -1)
+            # Pixels first, as the product with all Gaussians' rows at once below wants them.
+            out = lines[place].transpose(0, 1)
+            torch.bmm(view.to_pixels, summed.view(rank, tables.n_cells, -1), out=out)
+        rows = lines.view(self.n_views, n_u, rank, n_images, n_slices).transpose(2, 3)
+        pixels = rows.reshape(-1, rank * n_slices) @ tables.to_rows.view(rank * n_slices, n_v)
+        return pixels.view(self.n_views, n_u, n_images, n_v).permute(2, 0, 3, 1)
 
-    def _images_at_once(self, stack: Tensor) -> int:
-        # One image and its tables fill a processor's cache; a GPU wants all there are.
+    def _back_project_part(self, stack: Tensor, part: int) -> Tensor:
+        import torch
+
+        tables = self._tables
+        rank, n_slices, n_v = tables.to_rows.shape
+        n_images, n_u, (n_i, n_j, n_k) = len(stack), self.detector_shape[1], self.grid.shape
+        pixels = stack.permute(1, 3, 0, 2).reshape(-1, n_v)  # (view * u * image, v)
+        rows = (pixels @ tables.to_rows.view(rank * n_slices, n_v).T).view(-1, n_images, rank, n_slices)
+        lines = rows.transpose(1, 2).reshape(self.n_views, n_u, rank, n_images * n_slices)
+        columns = stack.new_zeros(n_i * n_j, n_images * n_slices)
+        for place, number in enumerate(self._views):
+            view, through = tables.views[number], self._transmission.of(number)
+            summed = torch.bmm(view.to_pixels.transpose(1, 2), lines[place].transpose(0, 1))
+            planes = (view.depth_weight.T @ summed.view(rank, -1)).view(-1, n_images * n_slices)
+            if through is not None:
+                _attenuate(planes, through, part)
+            columns += view.gather @ planes
+        seen = columns.view(n_i, n_j, n_images, n_slices).permute(2, 0, 1, 3)
+        before = tables.slices.start
+        image: Tensor = torch.nn.functional.pad(seen, (before, n_k - before - n_slices))
+        return image
+
+    def _at_once(self, stack: Tensor) -> int:
+        # One image stays in a processor's cache while it passes through all views; a GPU wants all there are.
         return 1 if stack.device.type == "cpu" else len(stack)
 
     def _check_batch(self, values: Tensor) -> None:
@@ -461,32 +445,17 @@ def _tables(
         if first not in to_pixels:
             edges = np.arange(n_u + 1) * views.pixel_mm / size - first
             to_pixels[first] = _float(np.stack([_blurred_pixels(edges, cells, s, size, kernel) for s in widths]))
-        depth_weight = _float(weights[view].T)
         entries = _spreading if discretisation == "conserving" else _sampling
         row, column, weight = entries(grid, views, view, lattice)
         made.append(
             _View(
-                _blocks(sparse_rows(row, column, weight, lattice.n_depths * cells), depth_weight, cells, n_slices),
+                sparse_rows(row, column, weight, lattice.n_depths * cells),
                 sparse_rows(column, row, weight, grid.shape[0] * grid.shape[1]),
-                depth_weight,
+                _float(weights[view].T),
                 to_pixels[first],
             )
         )
     return _Tables(tuple(made), _float(to_rows), cells, slices)
-
-
-def _blocks(spread: SparseRows, depth_weight: Tensor, n_cells: int, n_slices: int) -> tuple[_Block, ...]:
-    n_depths = depth_weight.shape[1]
-    n_blocks = min(n_depths, max(1, round(n_depths * n_cells * n_slices / _CACHED_VALUES)))
-    edges = np.linspace(0, n_depths, n_blocks + 1).astype(int).tolist()
-    return tuple(
-        _Block(
-            spread.rows(slice(first * n_cells, last * n_cells)),
-            depth_weight[:, first:last].contiguous(),
-            slice(first * n_cells, last * n_cells),
-        )
-        for first, last in pairwise(edges)
-    )
 
 
 def _blurred_pixels(edges: FloatArray, n_cells: int, sigma_mm: float, cell_mm: float, kernel: Kernel) -> FloatArray:

@@ -43,12 +43,6 @@ class SparseRows:
         )[0]
         return sums
 
-    def rows(self, some: slice) -> SparseRows:
-        """Some neighbouring rows as a matrix of their own; shares memory."""
-        start = self.start[some.start : some.stop + 1]
-        first, last = int(start[0]), int(start[-1])
-        return SparseRows(self.index[first:last], start - first, self.weight[first:last])
-
     def to(self, device: str | torch.device) -> SparseRows:
         return SparseRows(self.index.to(device), self.start.to(device), self.weight.to(device))
 
