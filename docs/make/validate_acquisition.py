@@ -270,9 +270,9 @@ def sweep(camera: Camera, seen: Projections, wanted_deg: float) -> tuple[Array, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="4 patients each instead of 24")
+    parser.add_argument("--quick", action="store_true", help="4 patients each instead of 16")
     options = parser.parse_args()
-    seed, n = options.seed, 4 if options.quick else 24
+    seed, n = options.seed, 4 if options.quick else 16
     lines: list[str] = []
 
     def say(*text: str) -> None:
