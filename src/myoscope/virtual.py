@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -164,7 +164,9 @@ def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volu
 def reconstruction_settings(chosen: SiteReconstruction) -> ReconstructionSettings:
     """A site's words about reconstruction as settings of it."""
     if chosen.filter_kind == "gaussian":
-        smoothing: Butterworth | Gaussian = Gaussian(chosen.filter_fwhm_mm)
+        smoothing: Butterworth | Gaussian | Literal["none"] = Gaussian(chosen.filter_fwhm_mm)
+    elif chosen.filter_kind == "none":
+        smoothing = "none"
     else:
         smoothing = Butterworth(chosen.filter_order, chosen.filter_cutoff_per_cm, "cycles/cm", "amplitude")
     return ReconstructionSettings(
@@ -173,6 +175,7 @@ def reconstruction_settings(chosen: SiteReconstruction) -> ReconstructionSetting
         subsets=chosen.subsets,
         response="auto" if chosen.response else "off",
         post_filter=smoothing,
+        median_prior=chosen.median_prior,
     )
 
 

@@ -69,6 +69,7 @@ class PinholeProjector(Projector):
         sight: Sequence[_View],
         weights: Sequence[Tensor],
         views: Sequence[int],
+        field: tuple[float, float] = (np.inf, _NEAREST_MM),
     ) -> None:
         self.grid = grid
         self.geometry = geometry
@@ -77,6 +78,7 @@ class PinholeProjector(Projector):
         self._sight = tuple(sight)
         self._weights = tuple(weights)
         self._views = tuple(views)
+        self._field = field
 
     def subset(self, views: Sequence[int]) -> PinholeProjector:
         """The same camera with some of its pinholes only; shares memory."""
@@ -87,14 +89,16 @@ class PinholeProjector(Projector):
             self._sight,
             [self._weights[v] for v in chosen],
             [self._views[v] for v in chosen],
+            self._field,
         )
 
     def to(self, device: str | torch.device) -> PinholeProjector:
         """The same projector with its tables on another device."""
         import torch
 
-        sight = _sight_on(self.grid, self.geometry, str(torch.device(device)))
-        return PinholeProjector(self.grid, self.geometry, sight, [w.to(device) for w in self._weights], self._views)
+        sight = _sight_on(self.grid, self.geometry, self._field, str(torch.device(device)))
+        weights = [w.to(device) for w in self._weights]
+        return PinholeProjector(self.grid, self.geometry, sight, weights, self._views, self._field)
 
     def _project(self, image: Tensor) -> Tensor:
         n_v, n_u = self.detector_shape
@@ -134,12 +138,16 @@ def pinhole_projector(
     attenuation: Volume | None = None,
     photons_per_decay: float = 0.885,
     views: Sequence[int] | None = None,
+    reach_mm: float = np.inf,
+    clear_mm: float = _NEAREST_MM,
     device: str = "cpu",
 ) -> PinholeProjector:
     """A projector of a multi-pinhole camera for images on ``grid`` (axis-aligned LPS, mm).
 
     ``attenuation`` (1/cm, on any grid) weighs every voxel with its way to every pinhole; None = no attenuation.
-    The tables of grid and camera are kept and shared by all patients imaged on the same grid.
+    Voxels further than ``reach_mm`` from the centre of the field of view, or less than ``clear_mm`` before the plane
+    of any pinhole, are taken to hold nothing: an image is made within a field of view. The tables of grid and camera
+    are kept and shared by all patients imaged on the same grid.
 
     Raises
     ------
@@ -155,7 +163,8 @@ def pinhole_projector(
     if attenuation is not None and attenuation.unit != "1/cm":
         raise UnitMismatch(f"the mu map is in {attenuation.unit}; attenuation needs 1/cm (did you pass the CT in HU?)")
     chosen = tuple(range(geometry.n_views)) if views is None else tuple(int(v) for v in views)
-    sight = _sight_on(grid, geometry, str(torch.device(device)))
+    field = (float(reach_mm), float(max(clear_mm, _NEAREST_MM)))
+    sight = _sight_on(grid, geometry, field, str(torch.device(device)))
     counts_per_kBq_mL = grid.voxel_volume_mL * 1000 * photons_per_decay * geometry.efficiency
     weights = [sight[v].sensitivity * counts_per_kBq_mL for v in chosen]
     if attenuation is not None:
@@ -166,25 +175,29 @@ def pinhole_projector(
                 depths[view][None, None], ray, padding_mode="border", align_corners=True
             )
             weights[n] = weights[n] * torch.exp(-through.reshape(-1))
-    return PinholeProjector(grid, geometry, sight, weights, chosen)
+    return PinholeProjector(grid, geometry, sight, weights, chosen, field)
 
 
-def _sight_on(grid: Grid, geometry: PinholeGeometry, device: str) -> tuple[_View, ...]:
-    return _sight(grid, geometry) if device == "cpu" else _moved_sight(grid, geometry, device)
-
-
-@lru_cache(maxsize=4)
-def _moved_sight(grid: Grid, geometry: PinholeGeometry, device: str) -> tuple[_View, ...]:
-    return tuple(view.to(device) for view in _sight(grid, geometry))
+def _sight_on(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float], device: str) -> tuple[_View, ...]:
+    return _sight(grid, geometry, field) if device == "cpu" else _moved_sight(grid, geometry, field, device)
 
 
 @lru_cache(maxsize=4)
-def _sight(grid: Grid, geometry: PinholeGeometry) -> tuple[_View, ...]:
+def _moved_sight(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float], device: str) -> tuple[_View, ...]:
+    return tuple(view.to(device) for view in _sight(grid, geometry, field))
+
+
+@lru_cache(maxsize=4)
+def _sight(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float]) -> tuple[_View, ...]:
     import torch
 
     n_v, n_u = (n + 2 * _PAD for n in geometry.detector_shape)
     points = grid.points_mm().reshape(-1, 3)
     depth_mm = geometry.distance_mm - points @ geometry.towards_detector.T  # (voxel, view)
+    reach_mm, clear_mm = field
+    within = (np.linalg.norm(points, axis=1) <= reach_mm) & (
+        (depth_mm >= clear_mm).all(axis=1) if clear_mm > _NEAREST_MM else True
+    )
     half_u, half_v = _half_widths_mm(geometry)
     depth_range_mm = (_ray_steps(geometry) - 1) * _RAY_STEP_MM
     views = []
@@ -197,7 +210,7 @@ def _sight(grid: Grid, geometry: PinholeGeometry) -> tuple[_View, ...]:
             on_detector = offset * scale[:, None] / geometry.pixel_mm
         u, v = on_detector[:, 0] + (n_u - 1) / 2, on_detector[:, 1] + (n_v - 1) / 2
         with np.errstate(invalid="ignore"):
-            seen = np.flatnonzero((h >= _NEAREST_MM) & (u >= 0) & (u < n_u - 1) & (v >= 0) & (v < n_v - 1))
+            seen = np.flatnonzero(within & (h >= _NEAREST_MM) & (u >= 0) & (u < n_u - 1) & (v >= 0) & (v < n_v - 1))
         if not len(seen):
             raise InvalidValue(f"{grid!r} lies out of the sight of pinhole {view + 1} of the {geometry.name} camera")
         u, v, h = u[seen], v[seen], h[seen]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myoscope.core import InvalidValue
+from myoscope.reconstruct.median_prior import towards_median
 from myoscope.reconstruct.mlem import Measurement, Progress, check, em_step, uniform_start
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ def osem(
     *,
     iterations: int,
     subsets: int,
+    median_prior: float = 0.0,
     start: Tensor | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """The image (..., i, j, k) after ``iterations`` passes over ``subsets`` subsets, in the projector's unit (kBq/mL).
 
+    ``median_prior`` (0 to less than 1) draws the image to its local medians after every pass (`towards_median`).
     ``start`` is the first guess; None = the same value in every voxel that the camera sees. Views are taken to lie
     in the order of their angles. Batched: each leading index is an image of its own.
 
@@ -52,6 +55,8 @@ def osem(
             if progress:
                 progress("OSEM", (n + m / len(parts)) / iterations)
             image = em_step(image, part, some, weight, share)
+        if median_prior > 0:
+            image = towards_median(image, median_prior)
     if progress:
         progress("OSEM", 1.0)
     return image
