@@ -197,35 +197,40 @@ def draw_person(site: Site, rng: np.random.Generator) -> Person:
     z = dict(zip(_LATENT, (_LOWER @ rng.standard_normal(len(_LATENT))).tolist(), strict=True))
     woman = z["male"] < ndtri(site.share_women)
 
-    low, high = (float(ndtr((edge - site.age_mean_y) / _AGE_SD_Y)) for edge in (_YOUNGEST_Y, _OLDEST_Y))
-    age_y = site.age_mean_y + _AGE_SD_Y * float(ndtri(low + (high - low) * ndtr(z["age"])))
-    height_cm = (161.5 if woman else 175.5) + (6.6 if woman else 7.2) * z["height"]
-    bmi = float(np.clip(site.bmi_median_kg_m2 * math.exp(_BMI_LOG_SD * z["bmi"]), _SMALLEST_BMI, _LARGEST_BMI))
+    age_y = _within(z["age"], site.age_mean_y, _AGE_SD_Y, _YOUNGEST_Y, _OLDEST_Y)
+    height_cm = _within(z["height"], *((161.5, 6.6) if woman else (175.5, 7.2)), 142, 203)
+    log_bmi = _within(
+        z["bmi"], math.log(site.bmi_median_kg_m2), _BMI_LOG_SD, math.log(_SMALLEST_BMI), math.log(_LARGEST_BMI)
+    )
 
     has = {name: bool(z[name] > ndtri(1 - share)) for name, share in SHARE.items()}
     symptoms = SYMPTOM_SHARE[int(np.searchsorted(_SYMPTOM_EDGES, ndtr(z["symptoms"])))][0]
 
     # A treadmill moves the septum late in bundle branch block and mimics a defect; such patients get a vasodilator.
     exercise = z["exercise"] > ndtri(1 - site.share_exercise) and not has["lbbb"]
-    rest_rate = 73.0 * math.exp(0.19 * z["rest_rate"])
-    peak_rate = 0.92 * (220 - age_y) + 10.0 * z["peak_rate"] if exercise else 97.0 + 16.0 * z["peak_rate"]
-    rest_pressure = 132.0 + 18.0 * z["rest_pressure"]
-    peak_pressure = (172.0 if exercise else 139.0) + 24.0 * z["peak_pressure"]
+    rest_rate = math.exp(_within(z["rest_rate"], math.log(73), 0.19, math.log(40), math.log(120)))
+    reached, spread = (0.92 * (220 - age_y), 10.0) if exercise else (93.0, 16.0)
+    peak_rate = _within(z["peak_rate"], max(reached, rest_rate + 5), spread, rest_rate + 3, 205)
+    rest_pressure = _within(z["rest_pressure"], 132, 18, 85, 210)
+    peak_pressure = _within(z["peak_pressure"], 172 if exercise else 139, 24, 75, 250)
     creatinine = (0.80 if woman else 0.98) * math.exp(0.22 * z["creatinine"])
-
-    rest_rate = float(np.clip(rest_rate, 40, 120))
-    rest_pressure = float(np.clip(rest_pressure, 85, 210))
     return Person(
         sex="F" if woman else "M",
         age_y=round(age_y, 1),
-        height_cm=round(float(np.clip(height_cm, 140, 205)), 0),
-        weight_kg=round(bmi * (float(np.clip(height_cm, 140, 205)) / 100) ** 2, 1),
+        height_cm=round(height_cm, 0),
+        weight_kg=round(math.exp(log_bmi) * (height_cm / 100) ** 2, 1),
         symptoms=symptoms,
         stress_type="exercise" if exercise else "pharmacological",
         rest_heart_rate_bpm=round(rest_rate, 0),
-        peak_heart_rate_bpm=round(float(np.clip(peak_rate, rest_rate + 3, 205)), 0),
+        peak_heart_rate_bpm=round(peak_rate, 0),
         rest_systolic_mmHg=round(rest_pressure, 0),
-        peak_systolic_mmHg=round(float(np.clip(peak_pressure, 80, 250)), 0),
+        peak_systolic_mmHg=round(peak_pressure, 0),
         creatinine_mg_dL=round(creatinine, 2),
         **has,
     )
+
+
+def _within(z: float, mean: float, sd: float, low: float, high: float) -> float:
+    """A standard normal number as one of this mean and spread, its distribution cut (not piled up) at the ends."""
+    below, above = float(ndtr((low - mean) / sd)), float(ndtr((high - mean) / sd))
+    return mean + sd * float(ndtri(below + (above - below) * float(ndtr(z))))
