@@ -36,7 +36,7 @@ _STEEPER_PER_BMI_DEG = 0.45
 # diaphragm with what lies below sinks further than the heart does.
 _PRONE_DOME_MM, _UPRIGHT_BEYOND_HEART_MM = (-6.0, -14.0), 8.0
 # Thickness and base of the breasts by position: base radius over thickness, towards the side, towards the head (mm).
-_BREAST = {"supine": (1.9, 4.0, 32.0), "prone": (2.4, 2.0, 26.0), "upright": (1.35, 0.0, 2.0)}
+_BREAST = {"supine": (1.9, 2.0, 45.0), "prone": (2.4, 0.0, 38.0), "upright": (1.35, 0.0, 6.0)}
 _PECTORAL_MM, _PECTORAL_AT_MM = (11.0, 62.0, 58.0), (0.0, 38.0)
 
 
