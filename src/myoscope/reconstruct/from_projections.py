@@ -22,14 +22,19 @@ from myoscope.reconstruct.mlem import Measurement, Progress
 from myoscope.reconstruct.survey import Survey, photopeak_keV, survey
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from myoscope.physics.operator import Projector
 
 _VIEWS_PER_SUBSET = 4
+_HEART_BOX_MM, _GATE_PASSES = 144.0, 3
 _ROUNDING = 1e-4  # simulated expected counts may lie this share of the maximum below zero
 _SQUARE = 1e-3  # by how much the sides of a square pixel may differ
 # Grids of cameras that look at the heart only: what radiates from beside the field of view needs a place to go.
 _PINHOLE_GRID, _PINHOLE_VOXEL_MM = (70, 70, 50), 4.0
 _COLUMN_GRID, _PIXELS_PER_VOXEL = (64, 64, 32), 2
+# Pinholes: an image within this distance of the centre, and no nearer to a hole, where a voxel outshines all others.
+_PINHOLE_REACH_MM, _PINHOLE_CLEAR_MM = 130.0, 60.0
 
 # Widespread workstation settings for filtered back-projection of cardiac studies.
 PERFUSION_FILTER = Butterworth(5, 0.33, "cycles/pixel", "amplitude")
@@ -43,7 +48,8 @@ class ReconstructionSettings:
     """How projections become an image.
 
     ``method``: ``osem``, ``mlem`` or ``fbp``; ``auto`` takes OSEM for one image and filtered back-projection for
-    gates, which are many and noisy, as clinics do. ``iterations`` and ``subsets``: the usual 4 passes over 8 subsets;
+    gates, which are many and noisy, as clinics do; where a camera looks at the heart only, gates are taken on from
+    their common image in a box of 144 mm. ``iterations`` and ``subsets``: the usual 4 passes over 8 subsets;
     where subsets would hold fewer than 4 views, fewer subsets and more passes do as many updates. ``response``: the
     loss of sharpness with distance is modelled where the detector's distance is known (``auto``), or never (``off``).
     ``post_filter``: None = the usual filter of the method (`PERFUSION_FILTER`, `GATED_FILTER`,
@@ -58,10 +64,15 @@ class ReconstructionSettings:
     post_filter: Filter | Literal["none"] | None = None
     unit: Literal["counts", "kBq/mL"] = "counts"
     radius_mm: float | None = None
+    median_prior: float = 0.0
 
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.subsets < 1:
             raise InvalidValue(f"iterations and subsets are at least 1, got {self.iterations} and {self.subsets}")
+        if not 0 <= self.median_prior < 1 or (self.median_prior and self.method not in ("auto", "osem")):
+            raise InvalidValue(
+                f"a median prior weighs from 0 to less than 1, with OSEM; got {self.median_prior:g} with {self.method}"
+            )
         if self.radius_mm is not None and not self.radius_mm > 0:
             raise InvalidValue(f"a radius is positive, got {self.radius_mm:g} mm")
 
@@ -220,7 +231,18 @@ def _reconstruct_batch(
         if settings.unit != "counts":
             raise InvalidValue("filtered back-projection gives counts, not activity; choose osem or mlem")
         return (*_by_fbp(counts, projections, looked, scatter), "counts")
-    return _by_iteration(counts, projections, looked, settings, attenuation, scatter, method, progress)
+    from_ungated = many and stationary and settings.method == "auto" and projections.gating is not None
+    return _by_iteration(
+        counts,
+        projections,
+        looked,
+        settings,
+        attenuation,
+        scatter,
+        method,
+        progress,
+        gates_from_ungated=from_ungated,
+    )
 
 
 def _by_fbp(
@@ -273,13 +295,15 @@ def _by_iteration(
     scatter: NDArray[np.floating] | None,
     method: str,
     progress: Progress | None,
+    *,
+    gates_from_ungated: bool,
 ) -> tuple[NDArray[np.float32], Grid, tuple[str, ...], str]:
     import torch
 
     from myoscope.reconstruct.mlem import mlem
     from myoscope.reconstruct.osem import osem
 
-    projector, physics = _projector(projections, looked, settings, attenuation)
+    projector, physics = _projector(image_grid(projections), projections, looked, settings, attenuation)
     duration_s = np.array(projections.view_duration_s)
     timed = bool(np.isfinite(duration_s).all() and (duration_s > 0).all())
     if settings.unit == "kBq/mL" and not timed:
@@ -297,21 +321,96 @@ def _by_iteration(
     else:
         subsets = min(settings.subsets, max(projector.n_views // _VIEWS_PER_SUBSET, 1))
         passes = int(np.ceil(settings.iterations * settings.subsets / subsets))
-        image = osem(measured, projector, iterations=passes, subsets=subsets, progress=progress)
+        prior = settings.median_prior
         steps = f"OSEM, {passes} iterations, {subsets} subsets"
+        steps += f", median root prior {prior:g}" if prior else ""
+        if gates_from_ungated:
+            box = _heart_box(projector.grid)
+            inside, _ = _projector(_part(projector.grid, box), projections, looked, settings, attenuation)
+            image = _gates_from_ungated(measured, projector, inside, box, passes, subsets, prior, progress)
+            steps += f" for all gates together, then {_GATE_PASSES} iterations for each gate round the heart"
+        else:
+            image = osem(measured, projector, iterations=passes, subsets=subsets, median_prior=prior, progress=progress)
     told = (f"{steps}, {', '.join(physics)}", *(("scatter modelled",) if scatter is not None else ()))
     if settings.unit == "kBq/mL":
         return image.numpy(), projector.grid, told, "kBq/mL"
     if attenuation is not None:
-        projector, _ = _projector(projections, looked, settings, None)
+        projector, _ = _projector(projector.grid, projections, looked, settings, None)
     return image.numpy() * np.float32(_counts_per_kBq_mL(projector, measured)), projector.grid, told, "counts"
 
 
+def _gates_from_ungated(
+    measured: Measurement,
+    projector: Projector,
+    inside: Projector,
+    box: tuple[slice, slice, slice],
+    passes: int,
+    subsets: int,
+    median_prior: float,
+    progress: Progress | None,
+) -> Tensor:
+    """Gates (gate, i, j, k) that differ from the image of all gates in the heart's surroundings only.
+
+    What does not beat is reconstructed once, from all counts; each gate starts from that and is taken on in a box
+    (``inside`` is the camera's projector for it), the rest of the body being expected as it was found.
+    """
+    from myoscope.reconstruct.osem import osem
+
+    counts = measured.counts
+    total = Measurement(
+        counts.sum(dim=0),
+        measured.duration_s,
+        None if measured.scatter is None else measured.scatter.expand(counts.shape).sum(dim=0),
+        measured.seen,
+    )
+
+    def scaled(first: float, width: float) -> Progress | None:
+        return None if progress is None else lambda step, fraction: progress(step, first + width * fraction)
+
+    ungated = osem(
+        total, projector, iterations=passes, subsets=subsets, median_prior=median_prior, progress=scaled(0.0, 0.6)
+    )
+    share = (counts.sum(dim=(-3, -2, -1)) / counts.sum()).clamp_min(1e-6)[:, None, None, None]
+    outside = ungated.clone()
+    outside[box] = 0
+    around = projector.forward(outside).clamp_min(0) * measured.weight() * share
+    still = around if measured.scatter is None else around + measured.scatter
+    gates = osem(
+        Measurement(counts, measured.duration_s, still, measured.seen),
+        inside,
+        iterations=_GATE_PASSES,
+        subsets=subsets,
+        median_prior=median_prior,
+        start=ungated[box] * share,
+        progress=scaled(0.6, 0.4),
+    )
+    image = ungated * share
+    image[(slice(None), *box)] = gates
+    return image
+
+
+def _heart_box(grid: Grid) -> tuple[slice, slice, slice]:
+    """The middle of the field of view of a camera that is aimed at the heart."""
+    half = np.ceil(_HEART_BOX_MM / 2 / grid.spacing_mm).astype(int)
+    spans = [(max(n // 2 - h, 0), min(n // 2 + h, n)) for n, h in zip(grid.shape, half.tolist(), strict=True)]
+    return (slice(*spans[0]), slice(*spans[1]), slice(*spans[2]))
+
+
+def _part(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:
+    affine = np.array(grid.affine)
+    affine[:3, 3] = grid.to_mm([part.start for part in box])
+    n_i, n_j, n_k = (part.stop - part.start for part in box)
+    return Grid((n_i, n_j, n_k), affine)
+
+
 def _projector(
-    projections: Projections, looked: Survey, settings: ReconstructionSettings, attenuation: Volume | None
+    grid: Grid,
+    projections: Projections,
+    looked: Survey,
+    settings: ReconstructionSettings,
+    attenuation: Volume | None,
 ) -> tuple[Projector, list[str]]:
     """The projector that fits, and what it knows about, in words."""
-    grid = image_grid(projections)
     said = ["attenuation corrected" if attenuation is not None else "no attenuation correction"]
     energy_keV = photopeak_keV(projections, looked.window)
     geometry = geometry_named(projections.collimator)
@@ -327,7 +426,14 @@ def _projector(
     if isinstance(geometry, PinholeGeometry):
         from myoscope.physics.pinhole import pinhole_projector
 
-        return pinhole_projector(grid, geometry=geometry, attenuation=attenuation), said
+        projector = pinhole_projector(
+            grid,
+            geometry=geometry,
+            attenuation=attenuation,
+            reach_mm=_PINHOLE_REACH_MM,
+            clear_mm=_PINHOLE_CLEAR_MM,
+        )
+        return projector, said
     if geometry is not None:
         from myoscope.physics.columns import column_projector
 
