@@ -384,6 +384,8 @@ def page(
     early = np.array([life.early_revascularisation for life in lives])[np.tile(chosen, given.times)]
     shares = blocked[~known].sum(0) / blocked[~known].sum()
     subset = group_slice(group, 1500)
+    chance = group.referral_chance() * ~known
+    expected = [100 * float((chance * x).sum() / chance.sum()) for x in (ill, blocked.mean(1))]
     real = real_patients(given.data)
 
     sensitivity = {
@@ -433,6 +435,7 @@ def page(
         f"| referred to angiography, all | {share(sent)} | 8.4 |",
         f"| **obstructed patients, referred, n = {int(chosen.sum())}** | {share(ill[chosen])} | **62** |",
         f"| **obstructed vessels, referred** | {share(vessels)} | **37** |",
+        f"| the same two, everybody weighed with the chance of referral | {expected[0]:.1f}; {expected[1]:.1f} | 62; 37 |",
         f"| revascularised within 90 days, referred | {share(early)} | 48 |",
         f"| women, referred | {share(row['sex'][chosen] == 'F')} | 33 in the diagnostic registry |",
         "",

@@ -27,10 +27,10 @@ class Calibrated:
 CALIBRATED = Calibrated(
     vessel_logit=MappingProxyType({"LAD": -3.7843, "LCx": -4.4583, "RCA": -4.2539}),
     vessel_correlation=0.7,
-    referral_logit=-5.0335,
-    referral_weight=1.0678,
-    deficit_weight=0.5518,
-    deficit_limit_percent=15.74,
-    early_logit=-0.01287,
-    base_hazard_per_y=MappingProxyType({"ACS": 0.001444, "death": 0.001752, "revascularisation": 0.002347}),
+    referral_logit=-5.0238,
+    referral_weight=1.0526,
+    deficit_weight=0.7786,
+    deficit_limit_percent=5.561,
+    early_logit=0.01833,
+    base_hazard_per_y=MappingProxyType({"ACS": 0.001374, "death": 0.001834, "revascularisation": 0.002369}),
 )
