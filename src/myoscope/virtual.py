@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from myoscope import heart, io, quantify
 from myoscope.analyze import fit_wall
-from myoscope.core import Column, Grid, InvalidValue, MyoscopeError, Projections, Surfaces, Volume
+from myoscope.core import Column, Flag, Grid, InvalidValue, MyoscopeError, Projections, Surfaces, Volume
 from myoscope.core.geometry import FloatArray
 from myoscope.correct import ct_to_mu, mu_on_grid
 from myoscope.reconstruct import Butterworth, Gaussian, ReconstructionSettings, reconstruct
@@ -334,7 +334,7 @@ def _measure(
     """Find the heart and put its maps and numbers down; says "found", or why there is none."""
     try:
         ventricle = _find(site, image)
-        surfaces, _ = fit_wall(image, ventricle, None)
+        surfaces, doubts = fit_wall(image, ventricle, None)
         perfusion = heart.sample_wall(image, surfaces, method="surface")
     except MyoscopeError as error:
         return f"not found: {error}"
@@ -342,7 +342,7 @@ def _measure(
     values[f"{name}_cavity_mL"] = float(surfaces.cavity_mL)
     if gated is not None:
         try:
-            _measure_function(gated, ventricle, state, values, maps)
+            _measure_function(gated, ventricle, doubts, state, values, maps)
         except MyoscopeError as error:
             return f"found, but not its function: {error}"
     return "found"
@@ -362,11 +362,19 @@ def _find(site: Site, image: Volume) -> heart.LeftVentricle:
 def _measure_function(
     gated: Volume,
     ventricle: heart.LeftVentricle,
+    doubts: Sequence[Flag],
     state: State,
     values: dict[str, Value],
     maps: dict[str, NDArray[np.float64]],
 ) -> None:
-    walls, _ = fit_wall(gated, ventricle, None)
+    """Volumes and motion of one gated image.
+
+    How sharp the heart stands is taken from the ungated image (``doubts``) instead of a second fit of all gates.
+    """
+    moved_mm = next((d.evidence["effective_fwhm_mm"] for d in doubts if d.code == "wall_thickness_assumed"), None)
+    walls = heart.fit_surfaces(gated, ventricle, resolution_fwhm_mm=moved_mm or heart.default_resolution_mm(gated))
+    if moved_mm is not None:
+        walls = heart.with_median_thickness(walls, heart.POPULATION_WALL_MM)
     function = quantify.ventricular_function(walls)
     values |= {
         f"{state}_edv_mL": function.edv_mL,

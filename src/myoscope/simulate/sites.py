@@ -153,7 +153,7 @@ _ALL = (
         reconstruction=SiteReconstruction(
             "osem", 4, 8, response=True, attenuation=True, scatter=True, filter_kind="gaussian", filter_fwhm_mm=8.0
         ),
-        gated_reconstruction=SiteReconstruction("osem", 2, 8, filter_kind="gaussian", filter_fwhm_mm=12.0),
+        gated_reconstruction=SiteReconstruction("fbp", filter_order=2.5, filter_cutoff_per_cm=_GATED_CUTOFF_PER_CM),
         share_women=0.42,
         age_mean_y=67.5,
         bmi_median_kg_m2=29.6,
@@ -196,7 +196,7 @@ _ALL = (
         gates=16,
         positions=("upright", "supine"),
         reconstruction=SiteReconstruction("mlem", 7, response=True, filter_kind="gaussian", filter_fwhm_mm=6.0),
-        gated_reconstruction=SiteReconstruction("mlem", 4, response=True, filter_kind="gaussian", filter_fwhm_mm=8.0),
+        gated_reconstruction=SiteReconstruction("auto", 4, response=True, filter_kind="gaussian", filter_fwhm_mm=8.0),
         share_women=0.50,
         age_mean_y=66.0,
         bmi_median_kg_m2=29.0,
@@ -216,7 +216,7 @@ _ALL = (
         gates=8,
         positions=("upright", "supine"),
         reconstruction=SiteReconstruction("mlem", 7, response=True, filter_kind="gaussian", filter_fwhm_mm=7.0),
-        gated_reconstruction=SiteReconstruction("mlem", 4, response=True, filter_kind="gaussian", filter_fwhm_mm=9.0),
+        gated_reconstruction=SiteReconstruction("auto", 4, response=True, filter_kind="gaussian", filter_fwhm_mm=9.0),
         share_women=0.44,
         age_mean_y=66.5,
         bmi_median_kg_m2=30.2,
