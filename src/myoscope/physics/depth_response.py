@@ -75,22 +75,24 @@ def depth_response(
 def gaussian_matrix(sigma_mm: float, cell_mm: float, *, out: range, cells: range, kernel: Kernel) -> FloatArray:
     """The Gaussian from every cell to every cell of another stretch of the same line, shape (out, cell)."""
     distance = np.abs(np.subtract.outer(np.arange(out.start, out.stop), np.arange(cells.start, cells.stop)))
-    return _kernel(sigma_mm / cell_mm, int(distance.max(initial=0)), kernel)[distance]
+    weights = _kernels(np.array([sigma_mm / cell_mm]), int(distance.max(initial=0)), kernel)[0]
+    matrix: FloatArray = weights[distance]
+    return matrix
 
 
-def _kernel(sigma_cells: float, reach: int, kernel: Kernel) -> FloatArray:
-    """Weight at 0, 1 ... reach cells from the middle."""
-    width = max(_matched(sigma_cells) if kernel == "matched" else sigma_cells, 1e-3)
-    at = np.arange(max(reach, int(np.ceil(8 * width))) + 1)
-    values = np.exp(-(at**2) / (2 * width**2))
-    whole: FloatArray = values[: reach + 1] / (2 * values.sum() - 1)
+def _kernels(sigma_cells: FloatArray, reach: int, kernel: Kernel) -> FloatArray:
+    """Weights at 0, 1 ... reach cells from the middle, shape (width, cell)."""
+    width = np.maximum(_matched(sigma_cells) if kernel == "matched" else sigma_cells, 1e-3)
+    at = np.arange(max(reach, int(np.ceil(8 * width.max()))) + 1)
+    values = np.exp(-(at**2) / (2 * width[:, None] ** 2))
+    whole: FloatArray = values[:, : reach + 1] / (2 * values.sum(axis=1, keepdims=True) - 1)
     return whole
 
 
-def _matched(sigma_cells: float) -> float:
-    """The width that, sampled in steps of 1, has the standard deviation asked for."""
+def _matched(sigma_cells: FloatArray) -> FloatArray:
+    """The widths that, sampled in steps of 1, have the standard deviations asked for."""
     widths, deviations = _sampled_deviation()
-    return float(np.interp(sigma_cells, deviations, widths)) if sigma_cells < deviations[-1] else sigma_cells
+    return np.where(sigma_cells < deviations[-1], np.interp(sigma_cells, deviations, widths), sigma_cells)
 
 
 @cache
@@ -108,7 +110,7 @@ def _transfer(sigma_mm: FloatArray, cell_mm: float, kernel: Kernel) -> FloatArra
     angle = np.linspace(0, np.pi, _FREQUENCIES)
     cells = np.asarray(sigma_mm, dtype=np.float64) / cell_mm
     reach = max(1, int(np.ceil(8 * cells.max(initial=0))))
-    values = np.stack([_kernel(float(c), reach, kernel) for c in cells])
+    values = _kernels(cells, reach, kernel)
     values[:, 1:] *= 2
     one = values @ np.cos(np.outer(np.arange(reach + 1), angle))
     both: FloatArray = (one[:, :, None] * one[:, None, :]).reshape(len(one), -1)

@@ -14,29 +14,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from myoscope.core import Grid, InvalidValue, UnitMismatch, Volume
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.collimator import Collimator
 from myoscope.physics.depth_response import Kernel, depth_response, gaussian_matrix
 from myoscope.physics.operator import Projector
-from myoscope.physics.sparse import SparseRows, sparse_rows
+from myoscope.physics.planes import Discretisation as Discretisation
+from myoscope.physics.planes import Sight, lattices, resampling, seen_slices
+from myoscope.physics.sparse import SparseRows
+from myoscope.physics.transmission import Transmission
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Discretisation = Literal["conserving", "sampled"]
-
-_Indices = NDArray[np.int64]
-_Entries = tuple[_Indices, _Indices, FloatArray]  # of a sparse matrix: row, column, weight
-
-_MM_PER_CM = 10.0
 _REACH = 3.5  # standard deviations beyond which blur from outside the detector is left out
 
 
@@ -90,16 +86,6 @@ class _Tables:
     slices: slice  # of the image's k axis that reach the detector
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Lattice:
-    """Planes of one view: first column and first depth in cells, and how many of each."""
-
-    first_cell: int
-    n_cells: int
-    first_depth: int
-    n_depths: int
-
-
 class ParallelProjector(Projector):
     """Expected counts per second in every pixel of a parallel-hole camera from an image in kBq/mL.
 
@@ -108,7 +94,7 @@ class ParallelProjector(Projector):
     """
 
     def __init__(
-        self, grid: Grid, views: ParallelViews, tables: _Tables, chosen: Sequence[int], transmission: _Transmission
+        self, grid: Grid, views: ParallelViews, tables: _Tables, chosen: Sequence[int], transmission: Transmission
     ) -> None:
         self.grid = grid
         self.views = views
@@ -299,10 +285,11 @@ def project_views(
         _check_grid(volume.grid, "attenuation")
     per_photon = sensitivity if sensitivity is not None else collimator.sensitivity if collimator else 1.0
     scale = grid.voxel_volume_mL * 1000 * photons_per_decay * per_photon
-    tables = _tables(grid, views, collimator, scale, discretisation)
-    return ParallelProjector(
-        grid, views, tables, range(len(views.angle_deg)), _Transmission(grid, views, collimator, maps)
+    sight = Sight(
+        views.angle_deg, views.offset_mm, views.pixel_mm, views.detector_shape, _reach(grid, views, collimator)
     )
+    tables = _tables(grid, views, sight, collimator, scale, discretisation)
+    return ParallelProjector(grid, views, tables, range(len(views.angle_deg)), Transmission(grid, sight, maps))
 
 
 def _check_grid(grid: Grid, name: str) -> None:
@@ -313,148 +300,50 @@ def _check_grid(grid: Grid, name: str) -> None:
         )
 
 
-class _Transmission:
-    """Share of the photons from every cell of a view's planes that leaves the body, made when first asked for."""
-
-    def __init__(self, grid: Grid, views: ParallelViews, collimator: Collimator | None, maps: Sequence[Volume]) -> None:
-        self.n_patients = max(1, len(maps))
-        self._of: dict[int, Tensor] = {}
-        self._make = (grid, views, collimator, tuple(maps))
-        self._device: str | torch.device = "cpu"
-
-    def of(self, view: int) -> Tensor | None:
-        """Shape (patient, cell, slice), or None without attenuation."""
-        grid, views, collimator, maps = self._make
-        if not maps:
-            return None
-        if view not in self._of:
-            import torch
-
-            each = [_transmission(grid, views, collimator, volume, view) for volume in maps]
-            self._of[view] = torch.stack(each).to(self._device)
-        return self._of[view]
-
-    def to(self, device: str | torch.device) -> _Transmission:
-        moved = _Transmission(*self._make)
-        moved._device = device
-        moved._of = {view: values.to(device) for view, values in self._of.items()}
-        return moved
-
-
-def _transmission(grid: Grid, views: ParallelViews, collimator: Collimator | None, volume: Volume, view: int) -> Tensor:
-    """exp(-integral of mu) from the middle of each cell to the detector, shape (cell, slice)."""
-    import torch
-
-    path = _path(grid, volume.grid, views, collimator, view)
-    mu = np.array(volume.array, dtype=np.float32).reshape(-1, volume.grid.shape[2])
-    sampled = (path.sample @ torch.from_numpy(mu)).view(path.lattice.n_depths, path.lattice.n_cells, -1)
-    # A photon crosses half of the cell it was born in.
-    beyond = sampled.flip(0).cumsum(0).flip(0) - sampled / 2
-    if path.to_slices is not None:
-        beyond = beyond @ path.to_slices.T
-    if path.to_cells is not None:
-        beyond = path.to_cells @ beyond
-    if path.to_depths is not None:
-        beyond = (path.to_depths @ beyond.reshape(len(beyond), -1)).view(-1, *beyond.shape[1:])
-    return torch.exp(beyond * (-volume.grid.spacing_mm[0] / _MM_PER_CM)).reshape(-1, beyond.shape[-1]).contiguous()
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Path:
-    """How one view samples a mu map, and how it comes from the map's lattice to the image's (None: the same)."""
-
-    sample: SparseRows  # (cell of the map's planes, voxel of the map)
-    lattice: _Lattice
-    to_slices: Tensor | None
-    to_cells: Tensor | None
-    to_depths: Tensor | None
-
-
-@lru_cache(maxsize=4096)
-def _path(grid: Grid, map_grid: Grid, views: ParallelViews, collimator: Collimator | None, view: int) -> _Path:
-    ours, slices = _lattice(grid, views, collimator, view), _seen_slices(grid, views, collimator)
-    size, map_size = grid.spacing_mm[0], map_grid.spacing_mm[0]
-    left = -views.detector_shape[1] * views.pixel_mm / 2
-    _, t_mm = _in_view(map_grid, views, view)
-    ours_u = (np.arange(ours.n_cells) + ours.first_cell + 0.5) * size + left
-    ours_t = (np.arange(ours.n_depths) + ours.first_depth + 0.5) * size
-    first_cell = int(np.floor((ours_u[0] - left) / map_size - 0.5 + 1e-9))
-    last_cell = int(np.ceil((ours_u[-1] - left) / map_size - 0.5 - 1e-9))
-    first_depth = int(np.floor(ours_t[0] / map_size - 0.5 + 1e-9))
-    last_depth = int(np.ceil(max(ours_t[-1], float(t_mm.max())) / map_size - 0.5 - 1e-9))
-    lattice = _Lattice(first_cell, last_cell - first_cell + 1, first_depth, last_depth - first_depth + 1)
-    map_u = (np.arange(lattice.n_cells) + first_cell + 0.5) * map_size + left
-    map_t = (np.arange(lattice.n_depths) + first_depth + 0.5) * map_size
-    z = grid.affine[2, 3] + grid.spacing_mm[2] * np.arange(grid.shape[2])[slices]
-    map_z = map_grid.affine[2, 3] + map_grid.spacing_mm[2] * np.arange(map_grid.shape[2])
-    row, column, weight = _sampling(map_grid, views, view, lattice)
-    return _Path(
-        sparse_rows(row, column, weight, lattice.n_cells * lattice.n_depths),
-        lattice,
-        _interpolation(map_z, z),
-        _interpolation(map_u, ours_u),
-        _interpolation(map_t, ours_t),
-    )
-
-
-def _interpolation(known: FloatArray, wanted: FloatArray) -> Tensor | None:
-    """Linear interpolation (constant beyond the ends) as a matrix (wanted, known); None if both are the same."""
-    import torch
-
-    if len(known) == len(wanted) and np.allclose(known, wanted, atol=1e-4):
-        return None
-    place = np.interp(wanted, known, np.arange(len(known)))
-    weights = np.maximum(1 - np.abs(place[:, None] - np.arange(len(known))), 0)
-    return torch.from_numpy(weights.astype(np.float32))
-
-
-@lru_cache(maxsize=8)
 def _tables(
-    grid: Grid, views: ParallelViews, collimator: Collimator | None, scale: float, discretisation: Discretisation
+    grid: Grid,
+    views: ParallelViews,
+    sight: Sight,
+    collimator: Collimator | None,
+    scale: float,
+    discretisation: Discretisation,
 ) -> _Tables:
     size, size_z = grid.spacing_mm[0], grid.spacing_mm[2]
     n_v, n_u = views.detector_shape
-    n_views = len(views.angle_deg)
-    slices = _seen_slices(grid, views, collimator)
+    slices = seen_slices(grid, sight)
     n_slices = len(range(*slices.indices(grid.shape[2])))
-    lattices = [_lattice(grid, views, collimator, view) for view in range(n_views)]
-    cells = lattices[0].n_cells
-    distances = [
-        views.radius_mm[v] - (np.arange(x.n_depths) + x.first_depth + 0.5) * size for v, x in enumerate(lattices)
+    planes = lattices(grid, sight)
+    cells = planes[0].n_cells
+    distance_mm = [
+        radius - (np.arange(x.n_depths) + x.first_depth + 0.5) * size
+        for radius, x in zip(views.radius_mm, planes, strict=True)
     ]
+    kernel: Kernel = "matched" if discretisation == "conserving" else "sampled"
     if collimator is None:
-        kernel: Kernel = "matched"
-        widths, weights = np.zeros(1), [np.ones((len(d), 1)) for d in distances]
+        widths, weights = np.zeros(1), [np.ones((len(d), 1)) for d in distance_mm]
     else:
-        kernel = "matched" if discretisation == "conserving" else "sampled"
-        near, far = (
-            float(collimator.sigma_mm(end(d)))
-            for end, d in ((np.min, np.concatenate(distances)), (np.max, np.concatenate(distances)))
+        # Views of one radius share their distances: each width is solved for once.
+        sigma_mm, place = np.unique(np.round(collimator.sigma_mm(np.concatenate(distance_mm)), 6), return_inverse=True)
+        response = depth_response(
+            float(sigma_mm[0]), float(sigma_mm[-1]), cell_mm=float(min(size, size_z)), kernel=kernel
         )
-        response = depth_response(near, far, cell_mm=min(size, size_z), kernel=kernel)
-        widths, weights = response.sigma_mm, [response.weights(collimator.sigma_mm(d)) for d in distances]
+        widths = response.sigma_mm
+        ends = np.cumsum([len(d) for d in distance_mm])[:-1]
+        weights = np.split(response.weights(sigma_mm)[place], ends)
 
     # Edges of pixels and rows in cells and slices, from the first that the image has.
     bottom = (grid.affine[2, 3] - size_z / 2) / size_z + slices.start
     row_edges = np.linspace(-n_v / 2, n_v / 2, n_v + 1) * views.pixel_mm / size_z - bottom
     to_rows = np.stack([_blurred_pixels(row_edges, n_slices, s, size_z, kernel)[::-1].T for s in widths]) * scale
     to_pixels: dict[int, Tensor] = {}
-    made = []
-    for view, lattice in enumerate(lattices):
-        first = lattice.first_cell
-        if first not in to_pixels:
-            edges = np.arange(n_u + 1) * views.pixel_mm / size - first
-            to_pixels[first] = _float(np.stack([_blurred_pixels(edges, cells, s, size, kernel) for s in widths]))
-        entries = _spreading if discretisation == "conserving" else _sampling
-        row, column, weight = entries(grid, views, view, lattice)
-        made.append(
-            _View(
-                sparse_rows(row, column, weight, lattice.n_depths * cells),
-                sparse_rows(column, row, weight, grid.shape[0] * grid.shape[1]),
-                _float(weights[view].T),
-                to_pixels[first],
-            )
-        )
+    for first in {lattice.first_cell for lattice in planes}:
+        edges = np.arange(n_u + 1) * views.pixel_mm / size - first
+        to_pixels[first] = _float(np.stack([_blurred_pixels(edges, cells, s, size, kernel) for s in widths]))
+    matrices = resampling(grid, sight, discretisation)
+    made = [
+        _View(spread, gather, _float(weight.T), to_pixels[lattice.first_cell])
+        for (spread, gather), weight, lattice in zip(matrices, weights, planes, strict=True)
+    ]
     return _Tables(tuple(made), _float(to_rows), cells, slices)
 
 
@@ -468,113 +357,14 @@ def _blurred_pixels(edges: FloatArray, n_cells: int, sigma_mm: float, cell_mm: f
     return matrix
 
 
-def _reach(grid: Grid, views: ParallelViews, collimator: Collimator | None, axis: int) -> int:
-    """How many cells a blur reaches, at most."""
+def _reach(grid: Grid, views: ParallelViews, collimator: Collimator | None) -> tuple[int, int]:
+    """How many cells along u, and how many slices, a blur reaches at most."""
     if collimator is None:
-        return 0
-    far = float(np.max(np.linalg.norm(_corners(grid), axis=1))) + max(views.radius_mm)
-    return int(np.ceil(_REACH * float(collimator.sigma_mm(far)) / grid.spacing_mm[axis])) + 1
-
-
-def _corners(grid: Grid) -> FloatArray:
-    """Outermost voxel centres in the transverse plane, shape (4, 2) mm."""
-    x, y = ((grid.affine[a, 3] + grid.spacing_mm[a] * np.array([0, grid.shape[a] - 1])) for a in (0, 1))
-    return np.array([(a, b) for a in x for b in y])
-
-
-def _in_view(grid: Grid, views: ParallelViews, view: int) -> tuple[FloatArray, FloatArray]:
-    """Column (mm from the detector's middle) and depth (mm towards the detector) of each voxel, shape (i, j)."""
-    x, y = (grid.affine[a, 3] + grid.spacing_mm[a] * np.arange(grid.shape[a]) for a in (0, 1))
-    sine, cosine = _direction(views, view)
-    return (
-        -x[:, None] * cosine + y[None, :] * sine - views.offset_mm[view],
-        x[:, None] * sine + y[None, :] * cosine,
-    )
-
-
-def _direction(views: ParallelViews, view: int) -> tuple[float, float]:
-    phi = np.radians(views.angle_deg[view])
-    return float(np.sin(phi)), float(np.cos(phi))
-
-
-@lru_cache(maxsize=16)
-def _lattices(grid: Grid, views: ParallelViews, collimator: Collimator | None) -> tuple[_Lattice, ...]:
-    size = grid.spacing_mm[0]
-    n_u = views.detector_shape[1]
-    reach = _reach(grid, views, collimator, 0)
-    end = int(np.ceil(n_u * views.pixel_mm / size - 1e-6)) + reach
-    spans = []
-    for view in range(len(views.angle_deg)):
-        u_mm, t_mm = _in_view(grid, views, view)
-        u, t = (u_mm + n_u * views.pixel_mm / 2) / size - 0.5, t_mm / size - 0.5
-        first, last = max(int(np.floor(u.min())), -reach), min(int(np.floor(u.max())) + 1, end - 1)
-        if first > last:
-            raise InvalidValue(f"{grid!r} lies out of sight of the detector at view {view + 1}")
-        spans.append((first, last, int(np.floor(t.min())), int(np.floor(t.max())) + 1))
-    cells = max(last - first + 1 for first, last, _, _ in spans)
-    return tuple(_Lattice(first, cells, near, far - near + 1) for first, _, near, far in spans)
-
-
-def _lattice(grid: Grid, views: ParallelViews, collimator: Collimator | None, view: int) -> _Lattice:
-    return _lattices(grid, views, collimator)[view]
-
-
-def _seen_slices(grid: Grid, views: ParallelViews, collimator: Collimator | None) -> slice:
-    """Slices of the image that reach the detector."""
-    size = grid.spacing_mm[2]
-    half = views.detector_shape[0] * views.pixel_mm / 2 + _reach(grid, views, collimator, 2) * size
-    z = grid.affine[2, 3] + size * np.arange(grid.shape[2])
-    seen = np.flatnonzero(np.abs(z) < half + size / 2)
-    if not len(seen):
-        raise InvalidValue(f"{grid!r} lies above or below what the detector sees")
-    return slice(int(seen[0]), int(seen[-1]) + 1)
-
-
-def _spreading(grid: Grid, views: ParallelViews, view: int, lattice: _Lattice) -> _Entries:
-    """Entries (cell, voxel, weight): every voxel's counts go to the four nearest cells."""
-    size = grid.spacing_mm[0]
-    u_mm, t_mm = _in_view(grid, views, view)
-    u = (u_mm + views.detector_shape[1] * views.pixel_mm / 2) / size - 0.5 - lattice.first_cell
-    t = t_mm / size - 0.5 - lattice.first_depth
-    voxel = np.arange(u.size)
-    cells, voxels, weights = [], [], []
-    for near_u, share_u in _neighbours(u.reshape(-1)):
-        for near_t, share_t in _neighbours(t.reshape(-1)):
-            inside = (near_u >= 0) & (near_u < lattice.n_cells) & (near_t >= 0) & (near_t < lattice.n_depths)
-            cells.append((near_t * lattice.n_cells + near_u)[inside])
-            voxels.append(voxel[inside])
-            weights.append((share_u * share_t)[inside])
-    return np.concatenate(cells), np.concatenate(voxels), np.concatenate(weights)
-
-
-def _sampling(grid: Grid, views: ParallelViews, view: int, lattice: _Lattice) -> _Entries:
-    """Entries (cell, voxel, weight): every cell of the planes reads the four nearest voxels."""
-    size = grid.spacing_mm[0]
-    u = (np.arange(lattice.n_cells) + lattice.first_cell + 0.5) * size
-    u = u - views.detector_shape[1] * views.pixel_mm / 2 + views.offset_mm[view]
-    t = (np.arange(lattice.n_depths) + lattice.first_depth + 0.5) * size
-    sine, cosine = _direction(views, view)
-    i = ((-u[None] * cosine + t[:, None] * sine - grid.affine[0, 3]) / size).reshape(-1)
-    j = ((u[None] * sine + t[:, None] * cosine - grid.affine[1, 3]) / size).reshape(-1)
-    cell = np.arange(i.size)
-    n_i, n_j = grid.shape[:2]
-    cells, voxels, weights = [], [], []
-    for near_i, share_i in _neighbours(i):
-        for near_j, share_j in _neighbours(j):
-            inside = (near_i >= 0) & (near_i < n_i) & (near_j >= 0) & (near_j < n_j)
-            cells.append(cell[inside])
-            voxels.append((near_i * n_j + near_j)[inside])
-            weights.append((share_i * share_j)[inside])
-    return np.concatenate(cells), np.concatenate(voxels), np.concatenate(weights)
-
-
-def _neighbours(place: FloatArray) -> tuple[tuple[_Indices, FloatArray], tuple[_Indices, FloatArray]]:
-    """The two lattice points next to each place, with their linear weights."""
-    # Angles such as 180 degrees leave places a rounding error off the lattice.
-    place = np.round(place, 9)
-    below = np.floor(place).astype(np.int64)
-    share = place - below
-    return (below, 1 - share), (below + 1, share)
+        return 0, 0
+    corners = grid.to_mm([(i, j, 0) for i in (0, grid.shape[0] - 1) for j in (0, grid.shape[1] - 1)])
+    farthest = float(np.linalg.norm(corners[:, :2], axis=1).max()) + max(views.radius_mm)
+    reach_mm = _REACH * float(collimator.sigma_mm(farthest))
+    return int(np.ceil(reach_mm / grid.spacing_mm[0])) + 1, int(np.ceil(reach_mm / grid.spacing_mm[2])) + 1
 
 
 def _float(values: FloatArray) -> Tensor:
