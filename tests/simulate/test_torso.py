@@ -14,7 +14,7 @@ from myoscope.simulate.tissues import ORGANS
 from myoscope.simulate.torso import Torso, draw_torso
 
 CAMERA = Grid.axis_aligned((64, 64, 48), spacing_mm=6.4)
-WHOLE = Grid.axis_aligned((80, 64, 140), spacing_mm=6.0, centre_mm=(0, 0, -100))
+WHOLE = Grid.axis_aligned((60, 48, 104), spacing_mm=8.0, centre_mm=(0, 0, -100))
 PEOPLE: tuple[tuple[Sex, float, float], ...] = (
     ("M", 178, 82),
     ("M", 170, 58),
@@ -41,7 +41,7 @@ def test_the_trunk_weighs_what_the_body_asks_for(sex: Sex, height: float, weight
     assert mass == pytest.approx(trunk_mass_kg(height, weight), rel=0.08)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("sex", "height", "weight"), PEOPLE)
 def test_organs_have_the_volumes_of_people(sex: Sex, height: float, weight: float, seed: int) -> None:
     tissues = body(sex, height, weight, seed).tissues(WHOLE)
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_body() -> None:
 
 def test_organ_volumes_do_not_depend_on_the_voxels() -> None:
     torso = body("F", 165, 70)
-    coarse, fine = WHOLE, Grid.axis_aligned((120, 96, 210), spacing_mm=4.0, centre_mm=(0, 0, -100))
+    coarse, fine = WHOLE, Grid.axis_aligned((96, 76, 168), spacing_mm=5.0, centre_mm=(0, 0, -100))
     for name, share in torso.tissues(coarse).fraction.items():
         volume = float(share.sum()) * coarse.voxel_volume_mL
         expected = float(torso.tissues(fine).fraction[name].sum()) * fine.voxel_volume_mL
@@ -106,7 +106,7 @@ def test_organs_lie_on_their_side(sex: Sex, height: float, weight: float) -> Non
 
 
 def test_long_axes_spread_as_in_the_shared_scans() -> None:
-    axes = np.array([body(seed=seed).heart_seat.long_axis for seed in range(150)])
+    axes = np.array([body(seed=seed).heart_seat.long_axis for seed in range(100)])
     azimuth, elevation = np.degrees(np.arctan2(axes[:, 0], -axes[:, 1])), np.degrees(-np.arcsin(axes[:, 2]))
     assert azimuth.mean() == pytest.approx(34, abs=2.5)
     assert azimuth.std() == pytest.approx(9.5, abs=1.5)
@@ -176,7 +176,7 @@ def test_a_moved_body_moves_in_the_camera() -> None:
 def test_arms_at_the_sides_widen_the_picture() -> None:
     torso = body()
     up, down = (np.sum(list(torso.tissues(WHOLE, arms=arms).fraction.values()), axis=0) for arms in ("up", "down"))
-    chest = slice(60, 100)
+    chest = slice(45, 75)
     assert float(down[..., chest].sum()) > 1.08 * float(up[..., chest].sum())
 
 
