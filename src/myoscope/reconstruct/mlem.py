@@ -24,6 +24,7 @@ Progress = Callable[[str, float], None]
 
 # Voxels that see less than this share of the best-seen one's counts hold no information, only noise.
 _SEEN_AT_LEAST = 1e-3
+_EXPECTED_AT_LEAST = 1e-3  # of the mean count of a pixel
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -106,8 +107,8 @@ def em_step(image: Tensor, measured: Measurement, projector: Projector, weight: 
     expected = projector.forward(image) * weight
     if measured.scatter is not None:
         expected = expected + measured.scatter
-    # Counts in a pixel that expects none cannot be explained by this image; they must not blow it up.
-    least = 1e-6 * measured.counts.mean(dim=(-3, -2, -1), keepdim=True).clamp_min(1e-6)
+    # Counts in a pixel that expects next to none (less than the rounding of the projector) must not blow the image up.
+    least = _EXPECTED_AT_LEAST * measured.counts.mean(dim=(-3, -2, -1), keepdim=True).clamp_min(1e-6)
     ratio = measured.counts / expected.clamp_min(least) * (weight > 0)
     back = projector.adjoint(ratio * weight)
     # A voxel that these views hardly see stays as it is: other views will tell.
