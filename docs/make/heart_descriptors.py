@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +28,18 @@ MEANING: Mapping[str, str] = {
 }
 
 
-def descriptors(volume: Volume) -> dict[str, float]:
+def descriptors(
+    volume: Volume, find: Callable[[Volume], heart.LeftVentricle] = heart.find_by_network
+) -> dict[str, float]:
     """The numbers of `MEANING` for one ungated image.
 
     Raises
     ------
     HeartNotFound
-        If the learned finder finds no heart.
+        If ``find`` finds no heart.
     """
     image = volume.summed()
-    ventricle = heart.find_by_network(image)
+    ventricle = find(image)
     frame = ventricle.frame
     u = frame.long_axis
     short_axis = heart.resample(image, frame.short_axis_grid((61, 61, 13), spacing_mm=2.0), step="cut")
