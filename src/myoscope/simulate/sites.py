@@ -195,8 +195,10 @@ _ALL = (
         rest=Scan(200.0, 35.0, 480.0),
         gates=16,
         positions=("upright", "supine"),
-        reconstruction=SiteReconstruction("mlem", 7, response=True, filter_kind="gaussian", filter_fwhm_mm=6.0),
-        gated_reconstruction=SiteReconstruction("auto", 4, response=True, filter_kind="gaussian", filter_fwhm_mm=8.0),
+        reconstruction=SiteReconstruction("osem", 5, 8, response=True, filter_kind="gaussian", filter_fwhm_mm=6.0),
+        gated_reconstruction=SiteReconstruction(
+            "auto", 4, 8, response=True, filter_kind="gaussian", filter_fwhm_mm=8.0
+        ),
         share_women=0.50,
         age_mean_y=66.0,
         bmi_median_kg_m2=29.0,
@@ -215,8 +217,10 @@ _ALL = (
         rest=Scan(650.0, 50.0, 240.0),
         gates=8,
         positions=("upright", "supine"),
-        reconstruction=SiteReconstruction("mlem", 7, response=True, filter_kind="gaussian", filter_fwhm_mm=7.0),
-        gated_reconstruction=SiteReconstruction("auto", 4, response=True, filter_kind="gaussian", filter_fwhm_mm=9.0),
+        reconstruction=SiteReconstruction("osem", 4, 8, response=True, filter_kind="gaussian", filter_fwhm_mm=7.0),
+        gated_reconstruction=SiteReconstruction(
+            "auto", 3, 8, response=True, filter_kind="gaussian", filter_fwhm_mm=9.0
+        ),
         share_women=0.44,
         age_mean_y=66.5,
         bmi_median_kg_m2=30.2,
