@@ -179,6 +179,19 @@ def test_blur_never_comes_round_or_turns_negative() -> None:
     assert float(lateral[:4].abs().max()) < 2e-4 * float(lateral.max())
 
 
+def test_nothing_behind_the_collimator_is_seen() -> None:
+    image = torch.zeros(GRID.shape)
+    image[12, 2, 6] = 1  # 61 mm in front of the axis
+    near, far = (
+        parallel_projector(
+            GRID, angle_deg=180, radius_mm=radius, pixel_mm=6.4, detector_shape=(14, 24), collimator=LEHR
+        ).forward(image)
+        for radius in (40, 80)
+    )
+    assert float(near.abs().max()) == 0
+    assert float(far.sum()) > 0
+
+
 def test_attenuation_of_a_slab_is_exact() -> None:
     mu = attenuation_per_cm("water", energy_keV=140.5)
     grid = Grid.axis_aligned((20, 20, 4), spacing_mm=10.0)

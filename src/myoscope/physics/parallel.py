@@ -330,6 +330,9 @@ def _tables(
         widths = response.sigma_mm
         ends = np.cumsum([len(d) for d in distance_mm])[:-1]
         weights = np.split(response.weights(sigma_mm)[place], ends)
+    if discretisation == "conserving":
+        # What lies behind the collimator's face is not seen; the other programs see it as if it lay on the face.
+        weights = [w * (d >= 0)[:, None] for w, d in zip(weights, distance_mm, strict=True)]
 
     # Edges of pixels and rows in cells and slices, from the first that the image has.
     bottom = (grid.affine[2, 3] - size_z / 2) / size_z + slices.start
