@@ -269,3 +269,12 @@ def test_what_cannot_be_projected_is_refused() -> None:
         camera(Grid.axis_aligned((4, 4, 4), spacing_mm=6.4, centre_mm=(900, 0, 0)))
     with pytest.raises(InvalidValue, match="above or below"):
         camera(Grid.axis_aligned((4, 4, 4), spacing_mm=6.4, centre_mm=(0, 0, 900)))
+
+
+def test_a_projector_can_move_to_another_device() -> None:
+    projector, image = camera(attenuation=[body(GRID, 0.1), body(GRID, 0.2)]), torch.rand((3, 2, *GRID.shape))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    moved = projector.to(device)
+    data = projector.forward(image)
+    assert torch.allclose(moved.forward(image.to(device)).cpu(), data, rtol=1e-4, atol=1e-9)
+    assert torch.allclose(moved.adjoint(data.to(device)).cpu(), projector.adjoint(data), rtol=1e-4, atol=1e-12)
