@@ -42,7 +42,7 @@ class Transmission:
             each = [
                 _transmission(grid, sight, volume.grid, mu, view) for volume, mu in zip(maps, self._mu(), strict=True)
             ]
-            self._of[view] = torch.stack(each).to(self._device)
+            self._of[view] = (torch.stack(each) if len(each) > 1 else each[0][None]).to(self._device)
         return self._of[view]
 
     def _mu(self) -> list[Tensor]:
@@ -66,15 +66,16 @@ def _transmission(grid: Grid, sight: Sight, map_grid: Grid, mu: Tensor, view: in
 
     path = _path(grid, map_grid, sight, view)
     sampled = (path.sample @ mu).view(path.lattice.n_depths, path.lattice.n_cells, -1)
-    # A photon crosses half of the cell it was born in.
-    beyond = sampled.flip(0).cumsum(0).flip(0) - sampled / 2
+    # A photon crosses what lies nearer to the detector, and half of the cell it was born in.
+    beyond = torch.cumsum(sampled, dim=0).neg_().add_(sampled.sum(dim=0)).add_(sampled, alpha=0.5)
     if path.to_slices is not None:
         beyond = beyond @ path.to_slices.T
     if path.to_cells is not None:
         beyond = path.to_cells @ beyond
     if path.to_depths is not None:
         beyond = (path.to_depths @ beyond.reshape(len(beyond), -1)).view(-1, *beyond.shape[1:])
-    return torch.exp(beyond * (-map_grid.spacing_mm[0] / _MM_PER_CM)).reshape(-1, beyond.shape[-1]).contiguous()
+    through: Tensor = (beyond * (-map_grid.spacing_mm[0] / _MM_PER_CM)).exp_().reshape(-1, beyond.shape[-1])
+    return through
 
 
 @dataclass(frozen=True, eq=False, slots=True)
