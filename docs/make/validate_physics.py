@@ -59,7 +59,7 @@ HEAD = ("| case | expected | got | tolerance | held |", "|---|---|---|---|---|")
 
 
 def attenuation_cases() -> Iterator[Case]:
-    """Tabled coefficients, and the transmission of 10 cm of water: by the formula and by the projector (AT-14)."""
+    """Tabled coefficients, and the transmission of 10 cm of water: by the formula and by the projector."""
     for material, mu in (
         ("water", 0.1536),
         ("muscle", 0.1599),
@@ -107,7 +107,7 @@ def _transmission_of_a_slab(mu_per_cm: float) -> float:
 
 
 def collimator_cases() -> Iterator[Case]:
-    """The table of three collimators without a gap (AT-15)."""
+    """The table of three collimators without a gap."""
     table = {
         "SY-LEHR": (1.171, 103.7, (3.96, 5.16, 6.99, 9.09, 11.29, 13.56)),
         "GE-LEHR": (1.009, 89.3, (4.09, 5.30, 7.00, 8.92, 10.94, 13.01)),
@@ -123,7 +123,7 @@ def collimator_cases() -> Iterator[Case]:
 
 
 def filter_cases() -> Iterator[Case]:
-    """Both Butterworth forms (AT-17), and the scatter of a lower window (AT-16)."""
+    """Both Butterworth forms, and the scatter of a lower window."""
     for order, cutoff, gains in (
         (5, 0.33, {0.2: 0.9967, 0.3: 0.8496, 0.4: 0.3570}),
         (2.5, 0.30, {0.2: 0.9400, 0.3: 0.7071}),
@@ -165,7 +165,7 @@ def cameras() -> dict[str, Projector]:
 
 
 def law_cases(seed: int) -> Iterator[Case]:
-    """Adjointness, likelihood and counts (AT-18 i and ii)."""
+    """Adjointness, likelihood and counts."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -196,7 +196,7 @@ RADIUS_MM, VOXEL_MM = 110.0, 6.4
 
 
 def cylinder(quick: bool) -> tuple[list[Case], Array, dict[str, Array]]:
-    """A uniform water cylinder, all round, with and without attenuation correction (AT-18 iii).
+    """A uniform water cylinder, all round, with and without attenuation correction.
 
     Profiles are means over rings and slices; the middle 8 slices of 16.
     """

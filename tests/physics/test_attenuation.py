@@ -1,4 +1,4 @@
-"""Linear attenuation coefficients: the exact table (AT-14)."""
+"""Linear attenuation coefficients: the exact table."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Collimators: the exact table (AT-15)."""
+"""Collimators: the exact table."""
 
 from dataclasses import replace
 

@@ -15,7 +15,7 @@ def _amplitudes(sex: str, n: int = 4000) -> np.ndarray:
 
 
 def test_breathing_amplitudes_are_those_of_a_population() -> None:
-    """PA-07: median 8 mm, a third above 10 mm, 1.1 to 37.4 mm, men more than women."""
+    """Median 8 mm, a third above 10 mm, 1.1 to 37.4 mm, men more than women."""
     men, women = _amplitudes("M"), _amplitudes("F")
     both = np.concatenate([men, women])
     assert np.median(both) == pytest.approx(8.0, rel=0.04)

@@ -1,4 +1,4 @@
-"""Counts of virtual patients against published ones (PA-04): wide limits, the page on acquisition has the figures."""
+"""Counts of virtual patients against published ones: wide limits, the page on acquisition has the figures."""
 
 import numpy as np
 import pytest

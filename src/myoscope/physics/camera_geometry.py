@@ -178,6 +178,7 @@ def generic_columns() -> ColumnGeometry:
             intrinsic_fwhm_mm=2.46,
             efficiency=_EFFICIENCY_CZT,
             mu_per_mm=_MU_TUNGSTEN_PER_MM,
+            pixelated=True,
         ),
     )
 

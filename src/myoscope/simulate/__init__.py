@@ -1,6 +1,7 @@
-"""Virtual hearts and images with their exact truth beside them.
+"""Virtual patients, and analytic phantoms, with their exact truth beside them.
 
-In: shapes, activities and a resolution. Out: a `Volume` with the `Surfaces`, frame and defect that made it.
+In: a seed and a site (or shapes, activities and a resolution). Out: a `VirtualPatient` whose body, heart, disease,
+perfusion, motion, findings and outcome are known, the `Scene` that a camera sees of it, and `Projections` of that.
 """
 
 from myoscope.simulate.acquire import acquire as acquire

@@ -27,15 +27,15 @@ Sex = Literal["F", "M"]
 Position = Literal["supine", "prone", "upright"]
 
 MUSCLE_G_PER_ML = 1.05
-# UK Biobank, healthy adults, by cardiac MRI: mean and SD [M/TV]; body surface area of such people [H].
+# UK Biobank, healthy adults, by cardiac MRI: mean and SD as quoted, to be checked in the paper; body surface area of such people.
 _EDV_ML = {"M": (166.0, 32.0), "F": (124.0, 21.0)}
 _MASS_G = {"M": (103.0, 21.0), "F": (70.0, 13.0)}
 _SURFACE_M2 = {"M": (2.00, 0.17), "F": (1.73, 0.16)}
 _VOLUME_MASS_CORRELATION = 0.75
 _EDV_RANGE_ML = (30.0, 300.0)
-# A ventricle dilated for years gains mass, but less than volume (eccentric hypertrophy) [DEC].
+# A ventricle dilated for years gains mass, but less than volume (eccentric hypertrophy): assumed.
 _MASS_WITH_DILATION = 0.5
-# Where a heart goes with the body, where the torso does not say: mm in LPS [DEC].
+# Where a heart goes with the body, where the torso does not say: mm in LPS, assumed.
 _SHIFT_MM = {"supine": (0.0, 0.0, 0.0), "prone": (0.0, -6.0, 0.0), "upright": (0.0, 0.0, -12.0)}
 
 
@@ -204,7 +204,7 @@ def draw_heart(
         radius_mm=float(22 * size * np.clip(rng.normal(1, 0.08), 0.8, 1.3)),
         length_mm=float(36 * size * np.clip(rng.normal(1, 0.08), 0.8, 1.3)),
     )
-    # Papillary muscles: 6 % of the mass [M].
+    # Papillary muscles: 6 % of the mass, assumed.
     share = float(np.clip(rng.normal(0.06, 0.012), 0.03, 0.09))
     papillary_mL = share * mass_g / MUSCLE_G_PER_ML if papillary else 0.0
     return Heart(form, seat, right, left_atrium, right_atrium, min(papillary_mL, 0.06 * edv_mL))

@@ -17,17 +17,17 @@ from myoscope.core import N_ANGLES, N_RINGS, InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.simulate.lv_shape import ANGLES_RAD, ARC, across_wall, cell_volumes
 
-# Neighbouring fibres pull at each other over this distance (standard deviation) [DEC].
+# Neighbouring fibres pull at each other over this distance (standard deviation), assumed.
 _TETHER_MM = 6.0
 # Share of the lost area that comes from shortening along the axis; the rest is girth. Gives a loss of length of
-# about 17 % of the wall at a thickening of 50 %, as in healthy people [DEC].
+# about 17 % of the wall at a thickening of 50 %, as in healthy people, assumed.
 _LONGITUDINAL = 0.36
-# The same share at the valve ring, whose girth shrinks by some 15 % only [DEC].
+# The same share at the valve ring, whose girth shrinks by some 15 % only, assumed.
 _AT_THE_RING = 0.70
-# The fibrous skeleton takes half of the tilt that an unequally shortening wall asks for [DEC].
+# The fibrous skeleton takes half of the tilt that an unequally shortening wall asks for, assumed.
 _RING_TILT = 0.5
 # Of the shortening of the long axis, so much is the apex coming up, the rest the base coming down; in the cine
-# mesh of one real heart it is more, with the chest's own motion in it [DEC].
+# mesh of one real heart it is more, with the chest's own motion in it, assumed.
 _TIP_SHARE = 0.2
 # A piece keeps at least this share of its mid-wall volume element at its inner face.
 _LEAST_JACOBIAN = 0.04

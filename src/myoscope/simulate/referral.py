@@ -46,7 +46,7 @@ _MOST_TRIES = 20_000
 class PatientFacts:
     """A virtual patient before imaging: who, what is wrong, what is known of it, and what was decided.
 
-    ``stress_uptake`` and ``rest_uptake`` (40, 72) are relative to healthy wall at rest for the site's tracer;
+    ``stress_uptake`` and ``rest_uptake`` (40, 72) are relative to healthy wall in the same state for the site's tracer;
     ``readings`` holds one per reader of the site, the first of which is the clinical report; ``referred`` says
     whether angiography followed.
     """
