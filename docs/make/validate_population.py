@@ -500,6 +500,7 @@ def page(
         "",
         "The weight of the deficit was solved for bands of the truth. The published ones are bands of measured TPD, into"
         " which noise and attenuation bring healthy hearts; here too, bands by images come out flatter in the middle."
+        " Several lives of one patient are not independent, so these intervals are too narrow."
         " MACE per year in diabetes:",
         "",
         "| | virtual, %/y | published, %/y |",
@@ -520,6 +521,8 @@ def page(
         *events_table(group, lives, given.times),
         "",
         "![Cumulative incidence](figures/population_incidence.png)",
+        "",
+        "First events only: with a large deficit, death and ACS often come second to revascularisation, and are not drawn.",
         "",
         "## Readers",
         "",
