@@ -61,7 +61,8 @@ _MATERIAL: dict[str, dict[str, float]] = {
     "bone": {"cortical bone": _BONE_MINERAL_SHARE, "muscle": 1 - _BONE_MINERAL_SHARE},
 }
 # A CT of this tube voltage weighs its spectrum about like photons of this energy; chest-sized bodies.
-_EFFECTIVE_KEV_AT_120_KVP, _EFFECTIVE_KEV_PER_KVP = 70.0, 0.25
+# Not what the attenuation correction assumes (70 keV, 0.25 per kVp): no scanner's spectrum is known exactly.
+_EFFECTIVE_KEV_AT_120_KVP, _EFFECTIVE_KEV_PER_KVP = 66.0, 0.45
 
 
 @dataclass(frozen=True, eq=False, slots=True)
