@@ -38,6 +38,9 @@ from myoscope.core import (
 _PLAUSIBLE_WALL_MM = (6.0, 14.5)
 _MAP_KINDS = ("CT", "MU MAP")
 _USUAL_KVP = 120.0
+# Back-projected gates with their usual filter, and the breathing that no gate takes out: at this resolution the
+# ejection fraction of six virtual hearts was 2.5 points too high on average, at the 13.5 mm of other images 7 points.
+_BACK_PROJECTED_GATES_FWHM_MM = 15.0
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the study that is behind us, 0 to 1."""
@@ -280,8 +283,16 @@ def _image_of(
         frame_of_reference_sha256=series.frame_of_reference_sha256,
         sources=(*series.sources, *(map_series.sources if what == "corrected" and map_series else ())),
         flags=flags,
-        acquisition={**series.acquisition, "reconstructed_from": series.name},
+        acquisition={**series.acquisition, "reconstructed_from": series.name, **_known_resolution(image)},
     )
+
+
+def _known_resolution(image: Volume) -> dict[str, float]:
+    """The resolution of images that are made here, where it is not what others of their voxel size have."""
+    usual = str(reconstruct.GATED_FILTER)
+    if image.frame_axis == "gate" and image.grid.spacing_mm.max() > 5 and usual in image.made_by[-1]:
+        return {"resolution_fwhm_mm": _BACK_PROJECTED_GATES_FWHM_MM}
+    return {}
 
 
 def _corrected_image(
@@ -367,6 +378,7 @@ def _analyze_heart(
     series: Series, image: Volume, settings: Settings, seconds: dict[str, float], tell: Progress
 ) -> HeartResult:
     summed = image.summed()
+    fwhm_mm = settings.resolution_fwhm_mm or series.acquisition.get("resolution_fwhm_mm")
 
     tell(f"{series.name}: finding the left ventricle", 0.0)
     with _stopwatch() as elapsed:
@@ -377,10 +389,10 @@ def _analyze_heart(
 
     tell(f"{series.name}: fitting the wall", 0.5)
     with _stopwatch() as elapsed:
-        surfaces, wall_flags = fit_wall(summed, ventricle, settings.resolution_fwhm_mm)
+        surfaces, wall_flags = fit_wall(summed, ventricle, fwhm_mm)
         gated = None
         if image.frame_axis == "gate":
-            gated, wall_flags = fit_wall(image, ventricle, settings.resolution_fwhm_mm)
+            gated, wall_flags = fit_wall(image, ventricle, fwhm_mm)
     seconds["surfaces"] = elapsed()
 
     tell(f"{series.name}: sampling the polar map", 0.8)

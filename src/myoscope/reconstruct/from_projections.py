@@ -110,7 +110,10 @@ def reconstruct(
     array, grid, steps, unit = _reconstruct_batch(
         counts, projections, looked, settings, attenuation, scatter, many=gated, progress=progress
     )
-    made_by = (*projections.made_by, *steps)
+    corrected_with = (
+        () if attenuation is None else (f"attenuation map: {'; '.join(attenuation.made_by) or 'as given'}",)
+    )
+    made_by = (*projections.made_by, *corrected_with, *steps)
     if not gated:
         volume = Volume(array[0], grid, unit, made_by)
     else:

@@ -98,7 +98,8 @@ def stated_fact(series: Series, name: str) -> Stated:
 
 def describe_series(series: Series) -> tuple[str, ...]:
     """Short facts for the head of the page: tracer, position, correction, gating, camera, grid."""
-    facts = [] if series.state.value else ["stress or rest not stated"]
+    is_map = series.kind in ("CT", "MU MAP")
+    facts = [] if series.state.value or is_map else ["stress or rest not stated"]
     for name in ("tracer", "position"):
         stated = stated_fact(series, name)
         if stated.value is not None:
@@ -108,7 +109,8 @@ def describe_series(series: Series) -> tuple[str, ...]:
         star = "*" if corrected.inferred else ""
         facts.append(("attenuation-corrected" if corrected.value == "yes" else "not attenuation-corrected") + star)
     image = series.image
-    facts.append(f"gated, {image.gating.n_gates} gates" if image.gating else "ungated")
+    if not is_map:
+        facts.append(f"gated, {image.gating.n_gates} gates" if image.gating else "ungated")
     if series.camera.value:
         facts.append(series.camera.value)
     if isinstance(image, Projections):

@@ -48,8 +48,10 @@ def comparisons(results: Sequence[SeriesResult]) -> tuple[Comparison, ...]:
 
 
 def state_label(result: SeriesResult) -> str:
-    """What a reader calls the series: Stress, Rest or Image; a star says that the state was inferred."""
+    """What a reader calls the series: Stress, Rest, CT, or Image; a star says that the state was inferred."""
     state = result.series.state
+    if result.series.kind in ("CT", "MU MAP"):
+        return "CT" if result.series.kind == "CT" else "Attenuation map"
     if state.value is None:
         return "Image"
     return state.value.capitalize() + ("*" if state.inferred else "")
