@@ -57,12 +57,12 @@ contraction is normal. The simulation has no switch for any of them. All patient
 noise; seed {seed}. Polar maps are sampled on the true wall, so that errors of finding it do not enter, except for
 volumes, where the whole chain is at work.
 
-All four appear. Women lose the anterior wall to the inferior one and men the inferior wall, less so when they lie prone;
-correction brings the sexes together. The loss in men is mild on average and grows with a high diaphragm. Creep takes from
-the inferior wall and makes patches elsewhere. A hot liver adds counts to the inferior wall where attenuation is
-corrected, and takes some away where it is not. Fewer gates lower the ejection fraction. Cavities are measured too small
-throughout, by a larger share the smaller the heart at end diastole; this is as much a finding about the analysis as
-about gates and resolution.
+All of them appear. Women lose the anterior wall to the inferior one and men the inferior wall, less so when they lie
+prone; correction brings the sexes together. The loss in men is mild on average and grows with a high diaphragm. Creep
+takes from the inferior wall and makes patches elsewhere. A hot liver adds counts to the inferior wall where attenuation
+is corrected, and takes some away where it is not. Fewer gates lower the ejection fraction. Cavities are measured too
+small throughout, by a larger share the smaller the heart at end diastole; this is as much a finding about the analysis
+as about gates and resolution.
 """
 CREEP_MM = (4.0, 8.0, 13.0)
 LIVER = (0.0, 0.5, 1.0, 2.0)
