@@ -148,7 +148,7 @@ class Diaphragm:
         height = np.full((lattice.x.size, lattice.y.size, 1), -1e3)
         # Right dome, left dome, and the central tendon between them.
         for side, top, reach in ((-0.50, dome_mm[0], 0.60), (0.54, dome_mm[1], 0.56), (0.0, min(dome_mm) - 10, 0.60)):
-            # Highest a little in front of the middle; fixed high in front, at the sternum, low behind, at the last ribs.
+            # Highest a little in front of the middle; fixed high at the sternum and low at the last ribs.
             forward = (y - yc) / ay + 0.18
             off = ((x - side * ax) / (reach * ax)) ** 2 + (forward / 1.1) ** 2
             height = np.maximum(height, top - s * (60 * off + 24 * forward * np.minimum(off, 1.0)))
