@@ -60,7 +60,9 @@ def test_the_order_in_which_patients_are_done_leaves_no_trace(quick: pytest.Monk
     cohort.verify()
     assert len(cohort.cohort) == 60
     assert [str(s) for s in cohort.cohort["site"][:4]] == ["north", "coast", "north", "coast"]
-    assert "virtual patients, not people" in " ".join(cohort.cohort.made_by)
+    said = " ".join(cohort.cohort.made_by)
+    assert "virtual patients, not people" in said
+    assert "--site north,coast --population all --state stress --ungated-only" in said
     assert not (tmp_path / "one.parts").exists()
 
 
@@ -147,6 +149,7 @@ def test_shards_of_the_reference_registry_come_together(quick: pytest.MonkeyPatc
     assert "tier full" in simulate_reference("full", tmp_path / "r")
     cohort = io.read_cohort(tmp_path / "r").cohort
     assert len(cohort) == cohort.n_patients == 150
+    assert cohort.made_by[0] == "myoscope simulate reference --tier full"
     with pytest.raises(InvalidValue, match="shards 0 to 9"):
         simulate_reference("full", tmp_path / "other", shard=10)
 
@@ -158,6 +161,25 @@ def test_workers_are_processes_that_give_the_same_and_their_death_is_told() -> N
     die: Any = os._exit
     with pytest.raises(MyoscopeError, match="run the same command again"):
         list(registry._in_processes(die, [(0, 1)], 1))
+
+
+def test_a_kill_while_claiming_and_another_version_are_told_apart(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "r.parts").mkdir()
+    (tmp_path / "r.parts" / ".registry.json.abcdef012345.part").write_text("{")
+    simulate_registry(SETTINGS, tmp_path / "r")
+    registry._claim(tmp_path / "s.parts", SETTINGS)
+    quick.setattr(registry, "_sources_sha256", lambda: "another version")
+    with pytest.raises(OutputError, match="another version"):
+        simulate_registry(SETTINGS, tmp_path / "s")
+
+
+def test_a_patient_who_cannot_be_drawn_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise np.linalg.LinAlgError("singular")
+
+    monkeypatch.setattr(registry, "image_study", fails)
+    with pytest.raises(MyoscopeError, match="Patient 3 of site coast could not be drawn: singular"):
+        registry._study(SETTINGS, 3)
 
 
 @pytest.mark.slow

@@ -10,18 +10,21 @@ that was killed goes on after the parts that it left.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
-from multiprocessing import get_context
+from functools import lru_cache, partial
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,9 @@ from myoscope.virtual import StudyRow, image_study, study_columns, study_maps
 
 PATIENTS_PER_PART = 25
 _SETTINGS_FILE = "registry.json"
+# What a registry's content hangs on.
+_MAKERS = ("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify", "analyze.py", "virtual.py")
+_PROVENANCE = f"virtual patients, not people; myoscope {myoscope.__version__}"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Progress = Callable[[str, float], None]
@@ -107,7 +113,8 @@ def simulate_registry(
     parts = out.with_name(f"{out.name}.parts")
     _simulate_parts(settings, parts, workers=workers, tell=tell)
     tell("putting the parts together", 1.0)
-    sha256 = io.merge_parts(_part_paths(settings, parts), out, replace=overwrite)
+    paths = _part_paths(settings, parts)
+    sha256 = io.merge_parts(paths, out, made_by=_made_by(settings), replace=overwrite)
     shutil.rmtree(parts, ignore_errors=True)
     return sha256
 
@@ -141,8 +148,8 @@ class Shard:
 
 
 REFERENCE_SEED = 20240
-_FULL_PER_SITE, _FULL_PER_SHARD = 400, 400
-_MAPS_PER_SHARD = 1500
+_FULL_PER_SITE, _FULL_PER_SHARD = 400, 200
+_MAPS_PER_SHARD = 450  # two positions each
 _MAPS_PATIENTS = {"coast": 2700, "north": 825, "harbour": 825, "hillside": 825, "riverside": 825}
 _LOW_LIKELIHOOD_PER_SITE_AND_SEX = 80
 # Patients of the tiers are numbered apart, so that none is in two of them.
@@ -227,29 +234,43 @@ def simulate_reference(
     if shard is not None and not all(path.exists() for path in paths):
         return f"Shard {shard} of {len(shards)} is done: {parts / shards[shard].name}"
     tell("putting the parts together", 1.0)
-    sha256 = io.merge_parts(paths, out, replace=overwrite)
+    made_by = (f"myoscope simulate reference --tier {tier}", f"seed {REFERENCE_SEED}, {_PROVENANCE}")
+    sha256 = io.merge_parts(paths, out, made_by=made_by, replace=overwrite)
     shutil.rmtree(parts, ignore_errors=True)
     return f"Reference registry, tier {tier}: {out} (sha256 {sha256[:12]})"
 
 
 def _claim(parts: Path, settings: RegistrySettings) -> None:
     """The folder of parts for these settings: made, or left by an earlier run of the same."""
-    mine = json.dumps({"version": myoscope.__version__, **asdict(settings)}, sort_keys=True)
+    mine = json.dumps({"sources": _sources_sha256(), **asdict(settings)}, sort_keys=True)
     try:
         parts.mkdir(parents=True, exist_ok=True)
         file = parts / _SETTINGS_FILE
         if not file.exists():
-            if any(parts.iterdir()):
+            # A kill may have left a hidden half of a file, which is nobody's.
+            if any(not path.name.endswith(".part") for path in parts.iterdir()):
                 raise OutputError(f"{parts} is not empty and holds no parts of a registry; choose another --out")
             with io.atomic_write(file, "w") as writing:
                 writing.write(mine)
         elif file.read_text(encoding="utf-8") != mine:
             raise OutputError(
-                f"{parts} holds parts of a registry with other settings; remove it to start anew, or choose another "
-                "--out"
+                f"{parts} holds parts of a registry with other settings, or of another version of the program; remove "
+                "it to start anew, or choose another --out"
             )
     except OSError as error:
         raise io.output_error(parts, error) from error
+
+
+@lru_cache(maxsize=1)
+def _sources_sha256() -> str:
+    """Hash of everything that makes patients and images: parts of another version do not fit."""
+    root = Path(myoscope.__file__).parent
+    digest = hashlib.sha256()
+    for package in _MAKERS:
+        place = root / package
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _members(settings: RegistrySettings, part: int) -> range:
@@ -282,14 +303,16 @@ def _column(values: Sequence[float | int | bool | str]) -> np.ndarray[Any, Any]:
 
 
 def _made_by(settings: RegistrySettings) -> tuple[str, ...]:
-    return (
-        f"myoscope simulate registry --seed {settings.seed} --patients {settings.patients}",
-        f"--site {' '.join(settings.sites)} --population {settings.population}",
-        f"states {' '.join(settings.states)}, {'gated' if settings.gated else 'ungated'}",
-        *(("all positions",) if settings.all_positions else ()),
-        *(("every other patient a woman",) if settings.even_sexes else ()),
-        f"first patient {settings.first_patient}; virtual patients, not people; myoscope {myoscope.__version__}",
+    options = [
+        *([] if len(settings.states) > 1 else [f"--state {settings.states[0]}"]),
+        *([] if settings.gated else ["--ungated-only"]),
+        *(["--all-positions"] if settings.all_positions else []),
+    ]
+    call = (
+        f"myoscope simulate registry --seed {settings.seed} --patients {settings.patients} "
+        f"--site {','.join(settings.sites)} --population {settings.population} {' '.join(options)}"
     )
+    return (call.strip(), _PROVENANCE)
 
 
 def _rows_of_parts(
@@ -315,16 +338,20 @@ def _rows_of_parts(
 
 
 def _study(settings: RegistrySettings, index: int) -> StudyRow:
-    return image_study(
-        settings.seed,
-        site_named(settings.site_of(index)),
-        settings.population,
-        settings.first_patient + index,
-        states=settings.states,
-        gated=settings.gated,
-        all_positions=settings.all_positions,
-        sex=("F", "M")[index // len(settings.sites) % 2] if settings.even_sexes else None,
-    )
+    number, site = settings.first_patient + index, settings.site_of(index)
+    try:
+        return image_study(
+            settings.seed,
+            site_named(site),
+            settings.population,
+            number,
+            states=settings.states,
+            gated=settings.gated,
+            all_positions=settings.all_positions,
+            sex=("F", "M")[index // len(settings.sites) % 2] if settings.even_sexes else None,
+        )
+    except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
+        raise MyoscopeError(f"Patient {number} of site {site} could not be drawn: {error}") from error
 
 
 def _in_processes(
@@ -375,6 +402,16 @@ def _single_threaded_children() -> Iterator[None]:
 
 
 def _one_thread() -> None:
+    """A worker's first step: one thread, deaf to the keyboard (its parent hears), gone when its parent is gone."""
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _leave_with(sentinel: Any) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

@@ -8,7 +8,8 @@ finds and measures the heart here knows the images only, never the truth.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +21,8 @@ from myoscope import heart, io, quantify
 from myoscope.analyze import fit_wall
 from myoscope.core import Column, Flag, Grid, InvalidValue, MyoscopeError, Projections, Surfaces, Volume
 from myoscope.core.geometry import FloatArray
-from myoscope.correct import ct_to_mu, mu_on_grid
-from myoscope.reconstruct import Butterworth, Gaussian, ReconstructionSettings, reconstruct
+from myoscope.correct import broad_beam, ct_to_mu, estimate_scatter, mu_on_grid
+from myoscope.reconstruct import Butterworth, Gaussian, ReconstructionSettings, photopeak, reconstruct
 from myoscope.simulate.acquire import acquire, acquire_gated_and_ungated
 from myoscope.simulate.cameras import CAMERAS, Camera
 from myoscope.simulate.patient import STATES, TRUTH_MAPS, Disease, Look, VirtualPatient, draw_patient
@@ -102,21 +103,22 @@ def simulate_patient(settings: PatientSettings, out: Path, *, progress: Progress
     with_ct = patient.site.has_ct if settings.with_ct is None else settings.with_ct
     if any(settings.misregistration_mm) and not with_ct:
         raise InvalidValue(f"site {patient.site.name} has no CT that could be misplaced; ask for one (--ct)")
-    with io.atomic_folder(out, replace=settings.overwrite, sign=io.TRUTH_FILE) as folder:
+    with io.atomic_folder(out, replace=settings.overwrite, sign=io.TRUTH_FILE) as folder, _one_thread():
         (folder / "dicom").mkdir()
         (folder / io.TRUTH_FOLDER).mkdir()
         looks = patient.looks()
+        mu_maps: dict[Position, Volume] = {}
         for number, look in enumerate(looks):
             start, width = 0.05 + 0.9 * number / len(looks), 0.9 / len(looks)
             tell(f"{look.state}, {look.position}: acquiring", start)
-            ct = _ct(patient, look, settings.misregistration_mm, _CT_GRID) if with_ct else None
-            mu_map = _mu_of(patient, ct) if ct is not None else None
-            images = photograph(patient, look, gated=True, mu_map=mu_map)
+            if with_ct and look.position not in mu_maps:
+                ct = _ct(patient, look, settings.misregistration_mm, _CT_GRID)
+                mu_maps[look.position] = _mu_of(patient, ct)
+                _write_ct(patient, look, ct, mu_maps[look.position], folder / "dicom", settings)
+            images = photograph(patient, look, gated=True, mu_map=mu_maps.get(look.position))
             tell(f"{look.state}, {look.position}: writing", start + 0.8 * width)
-            _write_images(patient, images, folder / "dicom", 10 * (number + 1))
+            _write_images(patient, images, folder / "dicom", 10 * (number + 1), settings)
             _write_truth_images(patient, images, folder / io.TRUTH_FOLDER)
-            if ct is not None and mu_map is not None and number == 0:
-                _write_ct(patient, look, ct, mu_map, folder / "dicom")
         tell("writing the truth", 0.97)
         truth = patient.truth() | {"ct_misregistration_mm": list(settings.misregistration_mm) if with_ct else None}
         text = json.dumps(truth, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -130,7 +132,8 @@ def simulate_patient(settings: PatientSettings, out: Path, *, progress: Progress
 def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volume | None = None) -> Images:
     """Acquire one look and reconstruct it as the patient's site does.
 
-    ``mu_map`` (1/cm) adds a corrected image where the site corrects.
+    ``mu_map`` (1/cm, narrow beam) adds a corrected image; scatter is corrected with it where the site does so, and
+    otherwise allowed for by the map's lower, broad-beam values. A site that does not iterate does so for that image.
     """
     site, camera = patient.site, CAMERAS[patient.site.camera]
     about: dict[str, Any] = {
@@ -147,8 +150,16 @@ def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volu
         projections = acquire(patient.scene(look, n_phases=1), camera, beats=None, **about)
     plain = reconstruction_settings(replace(site.reconstruction, attenuation=False))
     corrected = None
-    if mu_map is not None and site.reconstruction.attenuation:
-        corrected = reconstruct(projections, settings=reconstruction_settings(site.reconstruction), attenuation=mu_map)
+    if mu_map is not None:
+        scatter = None
+        if site.reconstruction.scatter:
+            scatter = estimate_scatter(projections, photopeak=photopeak(projections))
+        corrected = reconstruct(
+            projections,
+            settings=_iterative(reconstruction_settings(site.reconstruction)),
+            attenuation=broad_beam(mu_map) if scatter is None else mu_map,
+            scatter=None if scatter is None else scatter.counts,
+        )
     return Images(
         look,
         projections,
@@ -159,6 +170,26 @@ def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volu
         if gated_projections is None
         else reconstruct(gated_projections, settings=reconstruction_settings(site.gated_reconstruction)),
     )
+
+
+def _iterative(settings: ReconstructionSettings) -> ReconstructionSettings:
+    """The same settings, or the usual ones of OSEM in the place of filtered back-projection, which corrects nothing."""
+    if settings.method != "fbp":
+        return settings
+    return ReconstructionSettings("osem", 4, 8, post_filter=settings.post_filter)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of many threads differ in their last digits, and with them counts that are drawn from a sum."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def reconstruction_settings(chosen: SiteReconstruction) -> ReconstructionSettings:
@@ -197,12 +228,14 @@ def _mu_of(patient: VirtualPatient, ct: Volume) -> Volume:
     return mu_on_grid(mu, _MU_GRID)[0]
 
 
-def _describe(patient: VirtualPatient, look: Look, words: str, number: int, **more: Any) -> io.NmDescription:
+def _describe(
+    patient: VirtualPatient, look: Look, words: str, number: int, settings: PatientSettings, **more: Any
+) -> io.NmDescription:
     person, camera = patient.facts.person, CAMERAS[patient.site.camera]
     nuclide = patient.emission.nuclide
     tracer = nuclide if patient.site.tracer == "thallium" else f"{nuclide} {patient.site.tracer}"
     return io.NmDescription(
-        patient_name=f"Synthetic^{patient.site.name}-{patient.seed}-{patient.index}",
+        patient_name=f"Synthetic^{patient.identifier}",
         patient_id=f"SYNTHETIC-{patient.identifier}",
         sex=person.sex,
         state=look.state,
@@ -219,17 +252,20 @@ def _describe(patient: VirtualPatient, look: Look, words: str, number: int, **mo
         series_label=f"{look.name} {words}",
         place_label=look.position,
         series_number=number,
-        uid_seed=f"myoscope virtual {patient.identifier}",
+        # Another CT, or one misplaced otherwise, makes other images: they are not to be taken for these.
+        uid_seed=f"myoscope virtual {patient.identifier} {settings.with_ct} {settings.misregistration_mm}",
         comments=COMMENT,
         **more,
     )
 
 
-def _write_images(patient: VirtualPatient, images: Images, folder: Path, number: int) -> None:
+def _write_images(
+    patient: VirtualPatient, images: Images, folder: Path, number: int, settings: PatientSettings
+) -> None:
     look = images.look
 
     def about(words: str, step: int, **more: Any) -> io.NmDescription:
-        return _describe(patient, look, words, number + step, **more)
+        return _describe(patient, look, words, number + step, settings, **more)
 
     name = look.name
     io.write_nm_projections(images.projections, folder / f"{name}-projections.dcm", description=about("projections", 0))
@@ -246,15 +282,24 @@ def _write_images(patient: VirtualPatient, images: Images, folder: Path, number:
         io.write_nm(images.gated, folder / f"{name}-gated.dcm", description=about("gated", 4, corrected=False))
 
 
-def _write_ct(patient: VirtualPatient, look: Look, ct: Volume, mu_map: Volume, folder: Path) -> None:
+def _write_ct(
+    patient: VirtualPatient, look: Look, ct: Volume, mu_map: Volume, folder: Path, settings: PatientSettings
+) -> None:
     """CT and mu map, in the place of all images of this position."""
-    about = _describe(patient, look, "CT", 2)
+    first = look.position == patient.site.positions[0]
+    names = ("ct", "mu-map.dcm") if first else (f"ct-{look.position}", f"mu-map-{look.position}.dcm")
+    about = _describe(patient, look, f"CT {look.position}", 2 if first else 4, settings)
     about = replace(about, state=None, tracer=None, dose_MBq=None, series_description="CT, synthetic", geometry=None)
-    io.write_ct(ct, folder / "ct", about, kvp=CT_KVP)
+    io.write_ct(ct, folder / names[0], about, kvp=CT_KVP)
     io.write_nm(
         mu_map,
-        folder / "mu-map.dcm",
-        description=replace(about, series_label="mu map", series_number=3, series_description="mu map, synthetic"),
+        folder / names[1],
+        description=replace(
+            about,
+            series_label=f"mu map {look.position}",
+            series_number=about.series_number + 1,
+            series_description="mu map, synthetic",
+        ),
     )
 
 
@@ -305,11 +350,18 @@ def image_study(
             f"truth_{state}_esv_mL": beating.esv_mL,
             f"truth_{state}_ef_percent": beating.ef_percent,
         }
+    mu_maps: dict[Position, Volume] = {}
     for look in patient.looks(tuple(states), all_positions=all_positions):
         values[f"{look.state}_dose_MBq"] = site.scan(look.state).dose_MBq
         first = look.position == site.positions[0]
-        mu_map = _mu_of(patient, _ct(patient, look, (0.0, 0.0, 0.0), _MU_GRID)) if site.has_ct else None
-        images = photograph(patient, look, gated=gated and first, mu_map=mu_map)
+        try:
+            if site.reconstruction.attenuation and look.position not in mu_maps:
+                mu_maps[look.position] = _mu_of(patient, _ct(patient, look, (0.0, 0.0, 0.0), _MU_GRID))
+            images = photograph(patient, look, gated=gated and first, mu_map=mu_maps.get(look.position))
+        except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
+            # One patient of thousands whom a camera cannot image must not stop the others.
+            values[f"{look.state}_{look.position}_heart"] = f"failed: {error}"
+            continue
         for suffix, image in (("", images.uncorrected), ("_ac", images.corrected)):
             if image is not None:
                 name = f"{look.state}_{look.position}{suffix}"
@@ -336,14 +388,14 @@ def _measure(
         ventricle = _find(site, image)
         surfaces, doubts = fit_wall(image, ventricle, None)
         perfusion = heart.sample_wall(image, surfaces, method="surface")
-    except MyoscopeError as error:
+    except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
         return f"not found: {error}"
     maps[name] = perfusion.value
     values[f"{name}_cavity_mL"] = float(surfaces.cavity_mL)
     if gated is not None:
         try:
             _measure_function(gated, ventricle, doubts, state, values, maps)
-        except MyoscopeError as error:
+        except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
             return f"found, but not its function: {error}"
     return "found"
 

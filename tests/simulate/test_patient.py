@@ -80,8 +80,8 @@ def test_a_scene_holds_the_tracer_that_the_truth_names(patient: VirtualPatient) 
     inside = float((wall * volume_mL).sum())
     total = np.asarray(scene.heart.array).sum(axis=(1, 2, 3)) * scene.heart.grid.voxel_volume_mL
     assert (total > inside).all()
-    # The wall's own activity is the same in every phase; what differs is blood that leaves the box.
-    assert np.ptp(total) < 0.05 * total.mean()
+    # The walls keep theirs in every phase; what differs is blood that comes and goes.
+    assert np.ptp(total) < 0.12 * total.mean()
     assert 0.9 * organs["liver"] < float(np.asarray(scene.background.array).max())
     average = patient.scene(look, n_phases=1)
     assert average.n_gates == 1
@@ -110,16 +110,7 @@ def test_dedicated_cameras_have_the_heart_in_the_middle() -> None:
 
 def test_a_one_day_protocol_leaves_the_first_dose_in_the_second_image(patient: VirtualPatient) -> None:
     rest = next(look for look in patient.looks() if look.state == "rest")
-    two_days = VirtualPatient(
-        patient.seed,
-        patient.index,
-        replace(SITES["north"], protocol="two-day"),
-        patient.facts,
-        patient.torso,
-        patient.heart,
-        patient.contraction,
-        patient.outcome,
-    )
+    two_days = replace(patient, site=replace(SITES["north"], protocol="two-day"))
     assert patient.concentrations(rest)[1].sum() > 1.05 * two_days.concentrations(rest)[1].sum()
     stress = patient.looks()[0]
     np.testing.assert_allclose(patient.concentrations(stress)[1], two_days.concentrations(stress)[1])

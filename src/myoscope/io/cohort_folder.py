@@ -303,10 +303,12 @@ def read_part(path: Path | str) -> CohortPart:
         raise UnreadableFile(f"{path.name} is not a part of a cohort, or damaged") from error
 
 
-def merge_parts(paths: Sequence[Path | str], folder: Path | str, *, replace: bool = False) -> str:
+def merge_parts(
+    paths: Sequence[Path | str], folder: Path | str, *, made_by: Sequence[str] | None = None, replace: bool = False
+) -> str:
     """Put parts together, in the order given, as one cohort folder; returns its hash.
 
-    Only one map is in memory at a time.
+    Only one map is in memory at a time. ``made_by`` says how the whole came about; None takes what the first part says.
 
     Raises
     ------
@@ -329,7 +331,7 @@ def merge_parts(paths: Sequence[Path | str], folder: Path | str, *, replace: boo
         np.concatenate([cohort.study for cohort, _ in tables]),
         first.columns,
         {column.name: np.concatenate([c[column.name] for c, _ in tables]) for column in first.columns},
-        first.made_by,
+        first.made_by if made_by is None else tuple(made_by),
     )
 
     def blocks(name: str) -> Iterator[EncodedMap]:

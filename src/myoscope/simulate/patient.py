@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 from zlib import crc32
@@ -62,7 +62,7 @@ _CENTRED_TO_MM = 5.0
 _HOURS_BETWEEN_DOSES = 3.0
 _TURNING_OVER_MIN = 4.0  # from the end of one position to the start of the next
 _SICK_VESSELS_BELOW = 0.7  # hyperaemic flow that is left where small vessels are diseased
-_MOST_TRIES = 20_000
+_MOST_TRIES, _MOST_TRIES_RESTRICTED = 5_000, 200
 # Bodies and hearts are drawn for people of these builds; beyond, the nearest is taken.
 _HEIGHT_CM, _BMI = (140.0, 210.0), (15.5, 49.5)
 _CAVITY_FACTOR = (0.75, 1.55)
@@ -89,7 +89,8 @@ class VirtualPatient:
     """One person with a heart, its disease and what happens to them in one study. Made by `draw_patient`.
 
     ``facts`` holds person, disease, perfusion, findings and decisions, ``outcome`` the years after; ``torso`` lies as
-    drawn, ``heart`` in its supine place; ``contraction`` is how the wall moves in each state.
+    drawn, ``heart`` in its supine place; ``contraction`` is how the wall moves in each state. ``wish`` says from which
+    population, with what disease and of which sex the patient was wanted: another wish, another person.
     """
 
     seed: int
@@ -100,12 +101,13 @@ class VirtualPatient:
     heart: Heart
     contraction: Mapping[State, Contraction]
     outcome: FollowUp
+    wish: str = ""
     _beats: dict[tuple[State, Position, int], BeatingHeart] = field(default_factory=dict, repr=False)
 
     @property
     def identifier(self) -> str:
-        """A made-up name that tells patients of all seeds and sites apart."""
-        return f"{self.site.name}-{self.seed}-{self.index:06d}"
+        """A made-up name that tells patients of all seeds, sites and wishes apart."""
+        return "-".join(part for part in (self.site.name, str(self.seed), self.wish, f"{self.index:06d}") if part)
 
     @property
     def emission(self) -> Emission:
@@ -146,7 +148,7 @@ class VirtualPatient:
 
     def rng(self, purpose: str) -> np.random.Generator:
         """The random stream of this patient for one purpose; the same name gives the same stream from its start."""
-        return _stream(self.seed, self.site, self.index, purpose)
+        return _stream(self.seed, self.site, self.wish, self.index, purpose)
 
     def placed(self, position: Position) -> Torso:
         """The body as it lies in the camera in a position."""
@@ -182,13 +184,13 @@ class VirtualPatient:
         tissues = self.tissues(look.state, look.position, grid, n_phases=n_phases)
         around = tissues.activity({name: value for name, value in organs.items() if name in ORGANS})
         array = np.asarray(around.array) + np.asarray(heart.array).mean(axis=0)[inside]
-        return Volume(array.astype(np.float32), grid, "kBq/mL", (f"true activity of {self.identifier}",))
+        return Volume(array.astype(np.float32), grid, "kBq/mL", (f"true activity of {self.identifier}, synthetic",))
 
     def wall_share(self, look: Look, grid: Grid, *, n_phases: int = PHASES) -> Volume:
         """True share of each voxel that is wall of the left ventricle (0 to 1), averaged over the beat."""
         wide, inside = _with_room(grid)
         share = self.beating(look.state, look.position, n_phases).fractions(wide)["lv_wall"][inside]
-        return Volume(share, grid, "1", (f"true left ventricular wall of {self.identifier}",))
+        return Volume(share, grid, "1", (f"true left ventricular wall of {self.identifier}, synthetic",))
 
     def _heart_activity(
         self, look: Look, grid: Grid, n_phases: int, organs: Mapping[str, float], wall: FloatArray
@@ -400,8 +402,10 @@ def draw_patient(
         raise InvalidValue(f"a disease is {', '.join(get_args(Disease))}, not {disease!r}")
     place = site_named(site) if isinstance(site, str) else site
 
+    wish = "-".join(word for word, usual in ((population, "all"), (disease, "any"), (sex or "", "")) if word != usual)
+
     def stream(purpose: str) -> np.random.Generator:
-        return _stream(seed, place, index, purpose)
+        return _stream(seed, place, wish, index, purpose)
 
     facts = _facts(place, population, disease, sex, stream("facts"))
     person, found = facts.person, facts.disease
@@ -421,7 +425,7 @@ def draw_patient(
     )
     # The same stream for both states: they differ by what stress did.
     contraction = {state: contract(found, facts.perfusion, state=state, rng=stream("contraction")) for state in STATES}
-    patient = VirtualPatient(seed, index, place, facts, torso, heart, contraction, _NOT_FOLLOWED)
+    patient = VirtualPatient(seed, index, place, facts, torso, heart, contraction, _NOT_FOLLOWED, wish)
     summary = HeartSummary(
         deficit_percent=facts.deficit.stress_percent,
         ischaemic_percent=facts.deficit.ischaemic_percent,
@@ -435,7 +439,7 @@ def draw_patient(
         referred=facts.referred,
         obstructive_vessels=facts.obstructive_vessels,
     )
-    return VirtualPatient(seed, index, place, facts, torso, heart, contraction, outcome, patient._beats)
+    return replace(patient, outcome=outcome)
 
 
 def _pressure_load(hypertension: bool, rng: np.random.Generator) -> float:
@@ -475,11 +479,16 @@ def _facts(
     site: Site, population: Population, disease: Disease, sex: Sex | None, rng: np.random.Generator
 ) -> PatientFacts:
     fits = _WANTED[disease]
-    for _ in range(_MOST_TRIES):
+    # Members of a restricted population are long to find each.
+    tries = _MOST_TRIES if population == "all" else _MOST_TRIES_RESTRICTED
+    for _ in range(tries):
         facts = draw_patient_facts(site, population, rng, sex=sex)
         if fits(facts):
             return facts
-    raise InvalidValue(f"{_MOST_TRIES} patients of site {site.name} held nobody with {disease}")
+    raise InvalidValue(
+        f"{tries} patients of site {site.name}, population {population}, held nobody with {disease}; such patients are "
+        "too rare to be found by chance"
+    )
 
 
 def _only(*vessels: str) -> Callable[[PatientFacts], bool]:
@@ -505,9 +514,9 @@ _WANTED: Mapping[Disease, Callable[[PatientFacts], bool]] = {
 }
 
 
-def _stream(seed: int, site: Site, index: int, purpose: str) -> np.random.Generator:
+def _stream(seed: int, site: Site, wish: str, index: int, purpose: str) -> np.random.Generator:
     # Names and not numbers: a purpose that is added later does not shift the others.
-    entropy = [seed, crc32(site.name.encode()), index, crc32(purpose.encode())]
+    entropy = [seed, crc32(f"{site.name} {wish}".encode()), index, crc32(purpose.encode())]
     return np.random.default_rng(np.random.SeedSequence(entropy))
 
 
