@@ -53,9 +53,10 @@ POSITIONS: tuple[Position, ...] = ("supine", "prone")
 ITERATED = ReconstructionSettings(method="osem", response="off")
 INTRODUCTION = """\
 Artefacts that every reader of perfusion SPECT knows, looked for in virtual patients whose uptake is even and whose
-contraction is normal. The simulation has no switch for any of them. The height of the domes and the
-place of the breasts were settled while watching the first of them: its direction is physics, its size was steered. All patients are virtual; expected counts without
-noise; seed {seed}. Polar maps are sampled on the true wall, so that errors of finding it do not enter, except for
+contraction is normal. The simulation has no switch for any of them. The height of the domes and the place of the
+breasts were settled while watching the first of them: its direction is physics, its size was steered. All patients
+are virtual; expected counts without noise; seed {seed}. Polar maps are sampled on the true wall, so that errors of
+finding it do not enter, except for
 volumes, where the whole chain is at work.
 
 All of them appear. Women lose the anterior wall to the inferior one and men the inferior wall, less so when they lie
