@@ -181,6 +181,7 @@ def test_a_transmission_image_without_a_unit_is_a_mu_map_that_cannot_be_used(tmp
     assert read_volume(path).array.shape == (7, 8, 5)
     (series,) = read_paths([path]).study.series
     assert (series.kind, series.name) == ("MU MAP", "mu-map-stress")
+    assert isinstance(series.image, Volume)
     assert series.image.unit == "unknown"
     assert "mu_map_unit_not_stated" in {flag.code for flag in series.flags}
 

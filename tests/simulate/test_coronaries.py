@@ -15,7 +15,7 @@ from myoscope.simulate.coronaries import (
     draw_coronaries,
     healthy_coronaries,
 )
-from myoscope.simulate.coronary_tree import DOMINANCE_SHARE, Place, draw_tree
+from myoscope.simulate.coronary_tree import DOMINANCE_SHARE, Dominance, Place, draw_tree
 from myoscope.simulate.wall_field import cell_angle_deg, cell_depth, cell_place_mm, cell_weight, smooth_field
 
 RISK = CoronaryRisk(0.3, 0.17, 0.2, 0.03, 0.2, 0.2, 0.05, 0.05, correlation=0.4)
@@ -26,7 +26,7 @@ def _share(bed: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("dominance", ["right", "left", "balanced"])
-def test_territories_partition_the_wall(dominance: str) -> None:
+def test_territories_partition_the_wall(dominance: Dominance) -> None:
     for seed in range(8):
         tree = draw_tree(dominance, np.random.default_rng(seed))
         np.testing.assert_allclose(tree.supply.sum(0), 1, atol=1e-12)
@@ -36,7 +36,7 @@ def test_territories_partition_the_wall(dominance: str) -> None:
 
 def test_dominance_decides_who_feeds_the_inferior_wall() -> None:
     inferior = (np.abs(cell_angle_deg() - 245) < 15) & (cell_depth() > 0.5)
-    feeds = {"right": "RCA", "left": "LCx", "balanced": "RCA"}
+    feeds: dict[Dominance, str] = {"right": "RCA", "left": "LCx", "balanced": "RCA"}
     for dominance, vessel in feeds.items():
         for seed in range(6):
             supply = draw_tree(dominance, np.random.default_rng(seed)).vessel_supply()

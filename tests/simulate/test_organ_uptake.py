@@ -1,5 +1,7 @@
 """Tracer in the heart and its neighbours."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -65,7 +67,7 @@ def test_liver_clears_with_its_half_life_and_heart_with_its_own() -> None:
 
 
 def test_exercise_spares_the_liver_and_sestamibi_loads_it_more() -> None:
-    def ratio(**more: object) -> float:
+    def ratio(**more: Any) -> float:
         c = _drawn(**more)
         return float(np.median(c["liver"] / c["lv_wall"]))
 

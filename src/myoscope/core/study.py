@@ -73,8 +73,8 @@ class Series:
     """One image series: a volume or projections, and what is known about it.
 
     ``kind`` is the NM image type (``TOMO``, ``GATED TOMO``, ``RECON TOMO``, ``RECON GATED TOMO``), ``NIFTI``,
-    ``INTERFILE``, ``CT`` (in HU), or ``MU MAP`` (attenuation in 1/cm). ``state`` is stress or rest; ``gated``, ``corrected``
-    (attenuation-corrected: yes or no), ``position`` (supine, prone, upright), ``tracer``, ``camera``,
+    ``INTERFILE``, ``CT`` (in HU), or ``MU MAP`` (attenuation in 1/cm). ``state`` is stress or rest; ``gated``,
+    ``corrected`` (attenuation-corrected: yes or no), ``position`` (supine, prone, upright), ``tracer``, ``camera``,
     ``sex`` likewise. ``name`` is a short file-safe label without identifiers, unique within the study.
     """
 

@@ -27,7 +27,8 @@ Sex = Literal["F", "M"]
 Position = Literal["supine", "prone", "upright"]
 
 MUSCLE_G_PER_ML = 1.05
-# UK Biobank, healthy adults, by cardiac MRI: mean and SD as quoted, to be checked in the paper; body surface area of such people.
+# UK Biobank, healthy adults, by cardiac MRI: mean and SD as quoted, to be checked in the paper; and the body
+# surface area of such people.
 _EDV_ML = {"M": (166.0, 32.0), "F": (124.0, 21.0)}
 _MASS_G = {"M": (103.0, 21.0), "F": (70.0, 13.0)}
 _SURFACE_M2 = {"M": (2.00, 0.17), "F": (1.73, 0.16)}
