@@ -173,7 +173,7 @@ _ALL = (
         gates=16,
         positions=("supine", "prone"),
         # Looks like real images of such a camera (docs/validation/realism.md): restrained by a prior, not by a filter.
-        reconstruction=SiteReconstruction("osem", 28, 4, filter_kind="none", median_prior=0.6),
+        reconstruction=SiteReconstruction("osem", 30, 4, filter_kind="none", median_prior=0.3),
         gated_reconstruction=SiteReconstruction(
             "auto", 10, 4, filter_order=7.0, filter_cutoff_per_cm=0.40, median_prior=0.6
         ),
