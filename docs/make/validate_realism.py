@@ -133,11 +133,17 @@ def plain_volumes(seed: int, n: int) -> list[tuple[str, Volume]]:
     return [(str(k), random_phantom(np.random.default_rng([seed, k]))[0].volume) for k in range(n)]
 
 
-def halves(real: Slices) -> tuple[Slices, Slices]:
-    """Patients in order of their keys, every second one into the other half."""
-    names = np.unique(real.patient)
-    first = np.isin(real.patient, names[::2])
-    return Slices(real.pixels[first], real.patient[first]), Slices(real.pixels[~first], real.patient[~first])
+def by_half(result: Told, real: Slices) -> tuple[float, float]:
+    """AUC against either half of the real patients: in order of their keys, every second one."""
+    from sklearn.metrics import roc_auc_score
+
+    looked_at = np.isin(real.patient, np.unique(real.patient)[::2])
+    virtual = result.score[len(real.pixels) :]
+    both = []
+    for half in (looked_at, ~looked_at):
+        score = np.concatenate([result.score[: len(real.pixels)][half], virtual])
+        both.append(float(roc_auc_score(np.repeat([0, 1], [half.sum(), len(virtual)]), score)))
+    return both[0], both[1]
 
 
 def give_aways(real: Slices, virtual: Slices, seed: int) -> list[tuple[str, float, float, float, float]]:
@@ -287,22 +293,19 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
     n, bootstrap = (12, 50) if asked.quick else (asked.patients, 1000)
-    real = see(real_volumes(asked.real))
-    print(f"{len(real.volumes)} real images")
-    virtual = see(virtual_volumes(asked.seed, n, asked.keep))
-    plain = see(plain_volumes(asked.seed, 12 if asked.quick else PLAIN))
-    first, second = halves(real.slices)
     results: dict[tuple[str, str], Told] = {}
-    sides = {
-        "plain": (real.slices, plain.slices),
-        "all": (real.slices, virtual.slices),
-        "first": (first, virtual.slices),
-        "second": (second, virtual.slices),
-    }
-    for name, (a, b) in sides.items():
+
+    def tell(name: str, virtual: Slices) -> None:
         for by in BY:
-            results[name, by] = tell_apart(a, b, by=by, seed=asked.seed, bootstrap=bootstrap)
+            results[name, by] = tell_apart(real.slices, virtual, by=by, seed=asked.seed, bootstrap=bootstrap)
             print(name, by, told(results[name, by]), f"by patient {results[name, by].auc_patient:.3f}", flush=True)
+
+    real = see(real_volumes(asked.real))
+    print(f"{len(real.volumes)} real images", flush=True)
+    plain = see(plain_volumes(asked.seed, 12 if asked.quick else PLAIN))
+    tell("plain", plain.slices)
+    virtual = see(virtual_volumes(asked.seed, n, asked.keep))
+    tell("all", virtual.slices)
     ways = give_aways(real.slices, virtual.slices, asked.seed)
     picture(real.volumes[:6], virtual.volumes[:6], "realism_pinhole.png", heart.find_by_network)
     compared(real.described, virtual.described, "realism_descriptors.png")
@@ -331,8 +334,8 @@ def page(
         f"{seed}.",
         "",
         f"Real: {len(real.volumes)} reconstructions of {n_patients} patients from a multi-pinhole CZT camera "
-        "(PhysioNet, [10.13026/ce2z-dw74](https://doi.org/10.13026/ce2z-dw74), CC BY 4.0), mostly at rest, ungated; doses,",
-        "delays, diagnoses and the exact reconstruction are not known. Virtual: "
+        "(PhysioNet, [10.13026/ce2z-dw74](https://doi.org/10.13026/ce2z-dw74), CC BY 4.0), mostly at rest, ungated;",
+        "doses, delays, diagnoses and the exact reconstruction are not known. Virtual: "
         f"{len(virtual.volumes)} patients of site `{SITE}` at rest, each drawn, beaten,",
         "breathed, counted through 19 generic pinholes with attenuation, scatter and Poisson noise, and reconstructed "
         "as that site does.",
@@ -357,10 +360,11 @@ def page(
     for name, words in (
         ("plain", "plain phantom against real"),
         ("all", "**virtual patients against real**"),
-        ("first", "against the half of the real patients whose features were looked at"),
-        ("second", "against the other half"),
     ):
         lines.append(f"| {words} | {' | '.join(told(results[name, by]) for by in BY)} |")
+    for half, words in enumerate(("the half of the real patients whose features were looked at", "the other half")):
+        aucs = (f"{by_half(results['all', by], real.slices)[half]:.3f}" for by in BY)
+        lines.append(f"| the same scores, {words} | {' | '.join(aucs)} |")
     lines.append(
         "| virtual against real, mean score of a patient | "
         + " | ".join(f"{results['all', by].auc_patient:.3f}" for by in BY)
@@ -412,7 +416,24 @@ def page(
 TEXT = """
 ## What gave virtual images away, and what was done
 
-TEXT
+Before this comparison the site's images came from 40 MLEM iterations and a Butterworth filter of 0.37 per cm (order
+7), the settings quoted for such cameras. They had too thick a wall, hardly any grain, and bright specks near the
+pinholes. What was changed, each a matter of reconstruction, protocol or physiology, none of them noise or texture
+copied from the real images:
+
+- **Field of view.** An image is made within 130 mm of the centre and no nearer than 60 mm to the plane of a pinhole,
+  as the real volumes end at a sphere and at the chest wall. The specks are gone; what lies outside appears as a
+  bright rim, as in the real ones.
+- **Reconstruction.** Ordered subsets of pinholes, more passes and a median root prior (Alenius & Ruotsalainen 1997)
+  instead of a filter: locally flat patches with steps between them are what the real transverse images show. The
+  maker's algorithm is penalised too; its penalty and strength are not public in a form that could be copied.
+- **Liver.** At rest it held 0.8 of the wall's concentration, and was twice as bright as the wall in the image; real
+  ones are about as bright as the wall. Planar heart-to-liver ratios (`acquisition.md`) asked for the same correction.
+
+**Tuned on these scans.** Number of passes and the prior's weight were chosen so that medians of the numbers below
+come near those of all 55 real scans; liver uptake likewise. Features of the classifiers were looked at with one half
+of the real patients only; the AUC against the other half is given too. Both halves come from one hospital and one
+camera: nothing here says that virtual images resemble those of another.
 """
 
 if __name__ == "__main__":
