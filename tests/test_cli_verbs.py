@@ -15,6 +15,7 @@ from myoscope.cli import app
 from myoscope.registry import reference_shards
 from myoscope.simulate.patient import Disease
 from myoscope.simulate.referral import POPULATIONS
+from myoscope.simulate.sites import Tracer
 
 VERBS = ("analyze", "demo", "info", "list", "simulate")
 COMMANDS = ("analyze", "demo", "info", "list", "simulate patient", "simulate registry", "simulate reference")
@@ -124,6 +125,7 @@ def test_a_wrong_call_ends_with_code_2_and_no_output(
 def test_choices_of_the_command_line_are_those_of_the_library() -> None:
     assert {d.value for d in cli.Disease} == set(get_args(Disease))
     assert {p.value for p in cli.Population} == set(POPULATIONS)
+    assert {t.value for t in cli.Tracer} == set(get_args(Tracer))
     for tier in cli.Tier:
         assert reference_shards(tier.value)
 

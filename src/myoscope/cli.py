@@ -69,6 +69,12 @@ class Disease(StrEnum):
     CARDIOMYOPATHY = "cardiomyopathy"
 
 
+class Tracer(StrEnum):
+    SESTAMIBI = "sestamibi"
+    TETROFOSMIN = "tetrofosmin"
+    THALLIUM = "thallium"
+
+
 class Tier(StrEnum):
     FULL = "full"
     MAPS = "maps"
@@ -186,6 +192,7 @@ def simulate_patient(
     index: Annotated[int, typer.Option(min=0, help="Number of the patient under this seed.")] = 0,
     population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
     disease: Annotated[Disease, typer.Option(help="What the patient shall have.")] = Disease.ANY,
+    tracer: Annotated[Tracer | None, typer.Option(help="What is injected [as the site].")] = None,
     ct: Annotated[bool | None, typer.Option("--ct/--no-ct", help="With a CT and a mu map, or without.")] = None,
     misregistration_mm: Annotated[
         tuple[float, float, float], typer.Option(help="How far the CT is misplaced: left, posterior, up.")
@@ -208,6 +215,7 @@ def simulate_patient(
             index=index,
             population=population.value,
             disease=disease.value,
+            tracer=tracer.value if tracer else None,
             with_ct=ct,
             misregistration_mm=misregistration_mm,
             overwrite=overwrite,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,10 +29,11 @@ from myoscope.simulate.patient import STATES, TRUTH_MAPS, Disease, Look, Virtual
 from myoscope.simulate.person import Sex
 from myoscope.simulate.population_columns import POPULATION_COLUMNS, Value
 from myoscope.simulate.referral import Population
-from myoscope.simulate.sites import SITES, Position, Site, SiteReconstruction, State
+from myoscope.simulate.sites import SITES, Position, Site, SiteReconstruction, State, Tracer, site_named
 
 COMMENT = "synthetic (simulated), not a patient"
 CT_KVP = 120.0
+_THALLIUM_MBQ = 110.0  # assumed; imaged from ten minutes on, before it redistributes
 _CT_NOISE_HU = 12.0
 _CT_GRID = Grid.axis_aligned((128, 96, 84), spacing_mm=4.8)
 _MU_GRID = Grid.axis_aligned((64, 64, 48), spacing_mm=6.4)
@@ -60,7 +61,8 @@ class Images:
 class PatientSettings:
     """One virtual study: whose, what is the matter, and how CT and emission lie to each other.
 
-    ``with_ct`` None gives a CT where the site has one. ``misregistration_mm`` (LPS) moves the CT, and with it the mu
+    ``tracer`` None takes the site's; thallium comes with its own dose, given anew on another day for rest. ``with_ct``
+    None gives a CT where the site has one. ``misregistration_mm`` (LPS) moves the CT, and with it the mu
     map and what it corrects, against the emission.
     """
 
@@ -69,11 +71,14 @@ class PatientSettings:
     index: int = 0
     population: Population = "all"
     disease: Disease = "any"
+    tracer: Tracer | None = None
     with_ct: bool | None = None
     misregistration_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if self.tracer not in (None, *get_args(Tracer)):
+            raise InvalidValue(f"a tracer is {', '.join(get_args(Tracer))}, not {self.tracer!r}")
         if not np.isfinite(self.misregistration_mm).all() or np.abs(self.misregistration_mm).max() > 100:
             raise InvalidValue(f"a CT is misplaced by up to 100 mm, got {self.misregistration_mm}")
 
@@ -95,7 +100,7 @@ def simulate_patient(settings: PatientSettings, out: Path, *, progress: Progress
     tell("drawing the patient", 0.0)
     patient = draw_patient(
         settings.seed,
-        site=settings.site,
+        site=_site(settings),
         population=settings.population,
         index=settings.index,
         disease=settings.disease,
@@ -127,6 +132,18 @@ def simulate_patient(settings: PatientSettings, out: Path, *, progress: Progress
             np.savez_compressed(file, allow_pickle=False, **patient.truth_maps())
     tell("done", 1.0)
     return patient
+
+
+def _site(settings: PatientSettings) -> Site:
+    """The patient's site, with the tracer that was asked for."""
+    site = site_named(settings.site) if isinstance(settings.site, str) else settings.site
+    if settings.tracer in (None, site.tracer):
+        return site
+    tracer = settings.tracer or site.tracer
+    if tracer != "thallium":
+        return replace(site, tracer=tracer)
+    scans = {state: replace(site.scan(state), dose_MBq=_THALLIUM_MBQ, minutes_after_injection=10.0) for state in STATES}
+    return replace(site, tracer=tracer, protocol="two-day", stress=scans["stress"], rest=scans["rest"])
 
 
 def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volume | None = None) -> Images:
@@ -253,7 +270,8 @@ def _describe(
         place_label=look.position,
         series_number=number,
         # Another CT, or one misplaced otherwise, makes other images: they are not to be taken for these.
-        uid_seed=f"myoscope virtual {patient.identifier} {settings.with_ct} {settings.misregistration_mm}",
+        uid_seed=f"myoscope virtual {patient.identifier} {patient.site.tracer} "
+        f"{settings.with_ct} {settings.misregistration_mm}",
         comments=COMMENT,
         **more,
     )
