@@ -37,8 +37,8 @@ STEPS: dict[str, tuple[Any, str]] = {
     "acquire, gated": (virtual, "acquire_gated_and_ungated"),
     "reconstruct": (virtual, "reconstruct"),
     "find the heart": (virtual, "_find"),
-    "fit the wall": (virtual, "fit_wall"),
-    "fit the gates' walls": (heart, "fit_surfaces"),
+    "decide on motion": (virtual, "fit_wall"),
+    "fit surfaces": (heart, "fit_surfaces"),
     "sample polar maps": (heart, "sample_wall"),
 }
 
@@ -56,7 +56,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     result: dict[str, Any] = {"workers": chosen.workers, "sites": chosen.site, "jobs": {}, "breakdown": {}}
-    for name, target in TARGETS.items():
+    for name, target in TARGETS.items() if chosen.patients > 0 else ():
         gated = "gated" in name and "ungated" not in name
         settings = RegistrySettings(
             seed=1,
