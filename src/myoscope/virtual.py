@@ -33,7 +33,6 @@ from myoscope.simulate.sites import SITES, Position, Site, SiteReconstruction, S
 
 COMMENT = "synthetic (simulated), not a patient"
 CT_KVP = 120.0
-_THALLIUM_MBQ = 110.0  # assumed; imaged from ten minutes on, before it redistributes
 _CT_NOISE_HU = 12.0
 _CT_GRID = Grid.axis_aligned((128, 96, 84), spacing_mm=4.8)
 _MU_GRID = Grid.axis_aligned((64, 64, 48), spacing_mm=6.4)
@@ -61,9 +60,9 @@ class Images:
 class PatientSettings:
     """One virtual study: whose, what is the matter, and how CT and emission lie to each other.
 
-    ``tracer`` None takes the site's; thallium comes with its own dose, given anew on another day for rest. ``with_ct``
-    None gives a CT where the site has one. ``misregistration_mm`` (LPS) moves the CT, and with it the mu
-    map and what it corrects, against the emission.
+    ``tracer`` None takes the site's; thallium comes with its own protocol (`Site.with_tracer`). ``with_ct`` None gives
+    a CT where the site has one. ``misregistration_mm`` (LPS) moves the CT, and with it the mu map and what it corrects,
+    against the emission.
     """
 
     seed: int
@@ -137,13 +136,7 @@ def simulate_patient(settings: PatientSettings, out: Path, *, progress: Progress
 def _site(settings: PatientSettings) -> Site:
     """The patient's site, with the tracer that was asked for."""
     site = site_named(settings.site) if isinstance(settings.site, str) else settings.site
-    if settings.tracer in (None, site.tracer):
-        return site
-    tracer = settings.tracer or site.tracer
-    if tracer != "thallium":
-        return replace(site, tracer=tracer)
-    scans = {state: replace(site.scan(state), dose_MBq=_THALLIUM_MBQ, minutes_after_injection=10.0) for state in STATES}
-    return replace(site, tracer=tracer, protocol="two-day", stress=scans["stress"], rest=scans["rest"])
+    return site if settings.tracer is None else site.with_tracer(settings.tracer)
 
 
 def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volume | None = None) -> Images:
@@ -249,7 +242,7 @@ def _describe(
     patient: VirtualPatient, look: Look, words: str, number: int, settings: PatientSettings, **more: Any
 ) -> io.NmDescription:
     person, camera = patient.facts.person, CAMERAS[patient.site.camera]
-    nuclide = patient.emission.nuclide
+    nuclide = patient.site.nuclide
     tracer = nuclide if patient.site.tracer == "thallium" else f"{nuclide} {patient.site.tracer}"
     return io.NmDescription(
         patient_name=f"Synthetic^{patient.identifier}",

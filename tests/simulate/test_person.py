@@ -100,8 +100,8 @@ def test_five_centres_hold_every_camera_and_one_stays_outside() -> None:
 def test_a_one_day_protocol_leaves_activity_for_the_second_scan_only() -> None:
     north, harbour, riverside = (SITES[name] for name in ("north", "harbour", "riverside"))
     assert north.residual_MBq("stress") == 0
-    assert north.residual_MBq("rest") == pytest.approx(400 / 2**0.5)
-    assert riverside.residual_MBq("stress") == pytest.approx(200 / 2**0.5)
+    assert north.residual_MBq("rest") == pytest.approx(400 / 2 ** (3 / 6.02))
+    assert riverside.residual_MBq("stress") == pytest.approx(200 / 2 ** (3 / 6.02))
     assert harbour.residual_MBq("stress") == harbour.residual_MBq("rest") == 0
 
 

@@ -31,7 +31,7 @@ from myoscope.simulate.person import Sex
 from myoscope.simulate.population_columns import Value, facts_row, outcome_row
 from myoscope.simulate.referral import PatientFacts, Population, draw_patient_facts
 from myoscope.simulate.scene import Scene
-from myoscope.simulate.sites import Position, Site, State, site_named
+from myoscope.simulate.sites import HOURS_BETWEEN_DOSES, Position, Site, State, site_named
 from myoscope.simulate.tissues import ORGANS, Tissues
 from myoscope.simulate.torso import Torso, draw_torso
 
@@ -59,7 +59,6 @@ _HEART_VOXEL_MM = 3.2
 
 # The dedicated cameras see a small field: the technologist puts the heart into its middle, to within this (SD).
 _CENTRED_TO_MM = 5.0
-_HOURS_BETWEEN_DOSES = 3.0
 _TURNING_OVER_MIN = 4.0  # from the end of one position to the start of the next
 _SICK_VESSELS_BELOW = 0.7  # hyperaemic flow that is left where small vessels are diseased
 _MOST_TRIES, _MOST_TRIES_RESTRICTED = 5_000, 200
@@ -112,7 +111,7 @@ class VirtualPatient:
     @property
     def emission(self) -> Emission:
         """Photons of the site's tracer."""
-        return EMISSIONS["Tl-201" if self.site.tracer == "thallium" else "Tc-99m"]
+        return EMISSIONS[self.site.nuclide]
 
     @property
     def summary(self) -> str:
@@ -213,17 +212,19 @@ class VirtualPatient:
         for state, dose_MBq, minutes in self._doses(look):
             uptake = self.facts.stress_uptake if state == "stress" else self.facts.rest_uptake
             person = self.facts.person
+            # What redistributes was injected under stress, whenever it is imaged.
+            injected: State = "stress" if self.site.redistributes else state
             given = organ_concentrations(
                 tracer=self.site.tracer,
-                state=state,
+                state=injected,
                 stress_type=person.stress_type,
                 minutes_after_injection=minutes,
                 injected_MBq=dose_MBq,
                 weight_kg=person.weight_kg,
                 sex=person.sex,
-                rng=self.rng(f"organs {state}"),
+                rng=self.rng(f"organs {injected}"),
                 lv_wall_mL=self.heart.mass_g / MUSCLE_G_PER_ML,
-                lung_factor=lung_factor(self.facts.perfusion, state=state),
+                lung_factor=lung_factor(self.facts.perfusion, state=injected),
             )
             wall = wall + given["lv_wall"] * uptake
             for name, value in given.items():
@@ -236,7 +237,7 @@ class VirtualPatient:
         doses = [(look.state, self.site.scan(look.state).dose_MBq, middle)]
         other: State = "rest" if look.state == "stress" else "stress"
         if self.site.residual_MBq(look.state) > 0:
-            doses.append((other, self.site.scan(other).dose_MBq, middle + 60 * _HOURS_BETWEEN_DOSES))
+            doses.append((other, self.site.scan(other).dose_MBq, middle + 60 * HOURS_BETWEEN_DOSES))
         return doses
 
     def scene(

@@ -24,7 +24,7 @@ from myoscope.core import InvalidValue
 from myoscope.simulate.coronaries import CoronaryDisease, draw_coronaries
 from myoscope.simulate.deficit import Deficit, deficit
 from myoscope.simulate.findings import findings
-from myoscope.simulate.perfusion import Perfusion, perfuse, uptake
+from myoscope.simulate.perfusion import Perfusion, perfuse, redistributed, uptake
 from myoscope.simulate.person import Person, Sex, draw_person
 from myoscope.simulate.population_constants import CALIBRATED, Calibrated
 from myoscope.simulate.readers import Appearance, Reading, appearance, read_segments
@@ -46,9 +46,9 @@ _MOST_TRIES = 20_000
 class PatientFacts:
     """A virtual patient before imaging: who, what is wrong, what is known of it, and what was decided.
 
-    ``stress_uptake`` and ``rest_uptake`` (40, 72) are relative to healthy wall in the same state for the site's tracer;
-    ``readings`` holds one per reader of the site, the first of which is the clinical report; ``referred`` says
-    whether angiography followed.
+    ``stress_uptake`` and ``rest_uptake`` (40, 72) are relative to healthy wall in the same state for the site's tracer
+    (where it redistributes, ``rest_uptake`` is that of the later image); ``readings`` holds one per reader of the site,
+    the first of which is the clinical report; ``referred`` says whether angiography followed.
     """
 
     site: str
@@ -185,7 +185,11 @@ def _facts(
     disease = draw_coronaries(coronary_risk(person, site_logit=site.risk_logit, constants=constants), rng)
     perfusion = perfuse(disease, stress_type=person.stress_type, age_y=person.age_y, rng=rng)
     stress = uptake(perfusion, tracer=site.tracer, state="stress")
-    rest = uptake(perfusion, tracer=site.tracer, state="rest")
+    if site.redistributes:
+        after = site.rest.minutes_after_injection + site.rest.duration_s / 120
+        rest = redistributed(perfusion, tracer=site.tracer, minutes_after_injection=after)
+    else:
+        rest = uptake(perfusion, tracer=site.tracer, state="rest")
     truth = deficit(stress, rest, disease.territory)
     found = findings(person, disease, perfusion, rng)
     shown = appearance(truth, person, rng, corrected=site.reconstruction.attenuation)

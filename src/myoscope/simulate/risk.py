@@ -2,7 +2,7 @@
 
 Obstructive disease (70 % or more; left main 50 %) of each vessel is a latent logistic in age, sex, complaint, risk
 factors and history. Weights are assumptions in the direction and about the size that pre-test models report; the three
-intercepts and the correlation between vessels are solved by `docs/make/calibrate_population.py` so that 15 % of all who
+intercepts and the correlation between vessels are solved by `docs/make/calibrate_population.py` so that 12 % of all who
 are imaged without known disease have it (10 to 20 %), shared between LAD, RCA and LCx as 45:30:25, and so that in
 those referred to angiography 37 % of vessels are obstructed where 62 % of patients are (Betancur 2018, 2019).
 """

@@ -11,17 +11,22 @@ assumptions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from myoscope.core import InvalidValue
+from myoscope.physics.decay import share_left
 
 Camera = Literal["conventional", "multi-pinhole-czt", "column-czt"]
 Tracer = Literal["sestamibi", "tetrofosmin", "thallium"]
-Protocol = Literal["one-day stress-rest", "one-day rest-stress", "two-day"]
+Protocol = Literal["one-day stress-rest", "one-day rest-stress", "two-day", "stress-redistribution"]
+"""The last is thallium's: one injection under stress, imaged at once and, in the place of rest, hours later."""
 State = Literal["stress", "rest"]
 Position = Literal["supine", "prone", "upright"]
+
+HOURS_BETWEEN_DOSES = 3.0
+"""From the first to the second dose of a one-day protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class Site:
             raise InvalidValue(f"site {self.name}: only the column camera images upright patients")
         if self.reconstruction.attenuation and not self.has_ct:
             raise InvalidValue(f"site {self.name} corrects attenuation without a CT")
+        if self.redistributes and (self.tracer != "thallium" or self.stress.dose_MBq != self.rest.dose_MBq):
+            raise InvalidValue(f"site {self.name}: only thallium redistributes, and of one dose")
         for share in (self.share_women, self.share_exercise):
             if not 0 <= share <= 1:
                 raise InvalidValue(f"site {self.name}: a share lies between 0 and 1, got {share}")
@@ -105,16 +112,57 @@ class Site:
         """How this state is imaged."""
         return self.stress if state == "stress" else self.rest
 
-    def residual_MBq(self, state: State, *, half_life_h: float = 6.0) -> float:
+    @property
+    def nuclide(self) -> str:
+        """What radiates in the site's tracer."""
+        return "Tl-201" if self.tracer == "thallium" else "Tc-99m"
+
+    @property
+    def redistributes(self) -> bool:
+        """Whether the later image shows what is left of the stress injection and not a second one."""
+        return self.protocol == "stress-redistribution"
+
+    def residual_MBq(self, state: State) -> float:
         """Injected for the other state and not yet decayed when this state's dose is given, MBq.
 
-        A one-day protocol leaves three hours between the doses; after two days nothing counts any more.
+        A one-day protocol leaves `HOURS_BETWEEN_DOSES`; after two days nothing counts any more, and what is
+        injected once has no other dose.
         """
         first: State = "stress" if self.protocol == "one-day stress-rest" else "rest"
-        if self.protocol == "two-day" or state == first:
+        if self.protocol in ("two-day", "stress-redistribution") or state == first:
             return 0.0
-        return float(self.scan(first).dose_MBq * 2.0 ** (-3.0 / half_life_h))
+        return float(self.scan(first).dose_MBq * share_left(self.nuclide, HOURS_BETWEEN_DOSES * 3600))
 
+    def with_tracer(self, tracer: Tracer) -> Site:
+        """The same centre with another tracer.
+
+        The technetium tracers take the centre's own protocol. Thallium comes with its own: one injection under stress,
+        an image from ten minutes on, and another after three and a half hours of redistribution in the place of rest.
+        Its dose and times are ordinary ones, assumed; the camera looks as long as before.
+
+        Raises
+        ------
+        InvalidValue
+            There is no such tracer, or a thallium centre is asked for technetium.
+        """
+        if tracer not in get_args(Tracer):
+            raise InvalidValue(f"a tracer is {', '.join(get_args(Tracer))}, not {tracer!r}")
+        if tracer == self.tracer:
+            return self
+        if self.redistributes:
+            raise InvalidValue(f"site {self.name} injects thallium once; take the centre itself for {tracer}")
+        if tracer != "thallium":
+            return replace(self, tracer=tracer)
+        return replace(
+            self,
+            tracer=tracer,
+            protocol="stress-redistribution",
+            stress=Scan(_THALLIUM_MBQ, 10.0, self.stress.duration_s),
+            rest=Scan(_THALLIUM_MBQ, _REDISTRIBUTED_AFTER_MIN, self.rest.duration_s),
+        )
+
+
+_THALLIUM_MBQ, _REDISTRIBUTED_AFTER_MIN = 110.0, 210.0
 
 # 0.33 and 0.30 cycles per 6.4 mm pixel: the presets most centres start from.
 _PERFUSION_CUTOFF_PER_CM, _GATED_CUTOFF_PER_CM = 0.516, 0.469
@@ -165,13 +213,14 @@ _ALL = (
     Site(
         name="hillside",
         camera="multi-pinhole-czt",
-        has_ct=False,
+        has_ct=True,
         tracer="sestamibi",
         protocol="one-day stress-rest",
         stress=Scan(300.0, 30.0, 360.0),
         rest=Scan(700.0, 45.0, 240.0),
         gates=16,
         positions=("supine", "prone"),
+        # A hybrid: its CT corrects single studies, while registries leave the second reconstruction out.
         # Looks like real images of such a camera (docs/validation/realism.md): restrained by a prior, not by a filter.
         reconstruction=SiteReconstruction("osem", 30, 4, filter_kind="none", median_prior=0.3),
         gated_reconstruction=SiteReconstruction(
