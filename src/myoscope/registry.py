@@ -150,7 +150,11 @@ class Shard:
 REFERENCE_SEED = 20240
 _FULL_PER_SITE, _FULL_PER_SHARD = 400, 200
 _MAPS_PER_SHARD = 450  # two positions each
-_MAPS_PATIENTS = {"coast": 2700, "north": 825, "harbour": 825, "hillside": 825, "riverside": 825}
+_MAPS_EXTERNAL, _MAPS_PER_SITE = 2700, 825
+_MAPS_PATIENTS = {
+    name: _MAPS_EXTERNAL if site.external else _MAPS_PER_SITE
+    for name, site in sorted(SITES.items(), key=lambda item: not item[1].external)
+}
 _LOW_LIKELIHOOD_PER_SITE_AND_SEX = 80
 # Patients of the tiers are numbered apart, so that none is in two of them.
 _FIRST = {"full": 0, "maps": 100_000, "low-likelihood": 200_000}
