@@ -200,6 +200,13 @@ def test_a_row_of_a_registry_has_every_column_and_the_maps_that_were_made() -> N
     assert np.nanmin(row.maps["stress_supine"]) > 0
 
 
+def test_the_map_of_a_sick_heart_follows_its_uptake() -> None:
+    site = replace(SITES["north"], positions=("supine",))
+    row = image_study(3, site, "referred", 3, states=("stress",), gated=False)
+    measured, true = (row.maps[name][5:35].ravel() for name in ("stress_supine", "truth_stress_uptake"))
+    assert np.corrcoef(measured, true)[0, 1] > 0.6
+
+
 def test_a_look_that_fails_leaves_its_reason_and_the_rest_of_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> None:
         raise np.linalg.LinAlgError("singular")
