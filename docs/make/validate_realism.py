@@ -442,8 +442,8 @@ resemble those of another, and virtual patients of other seeds than the page's s
 The classifiers still tell virtual from real; the aim of 0.70 is not met by slices of 60 mm. What pictures and features
 point to, not yet changed:
 
-- **Cavities** are smooth and round; real ones are notched by papillary muscles and trabeculae, which virtual hearts
-  lack. Values 6 to 18 mm from the axis vary too little.
+- **Cavities** are smooth and round; real ones are notched by papillary muscles and trabeculae; virtual hearts
+  have two smooth blocks for the former and none of the latter. Values 6 to 18 mm from the axis vary too little.
 - **The base.** Real walls fade towards the valve plane within the outermost slices, on the septal side first; virtual
   walls go on at nearly full brightness all round.
 - **Unevenness of middle size** along the wall (detail of 11 to 20 mm) is stronger in real slices; counts, doses and
