@@ -13,10 +13,9 @@ from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.convolution import exponential_frame_means
 from myoscope.physics.frames import Frames
-from myoscope.physics.tracers import extraction
+from myoscope.physics.tracers import ammonia_rates, extraction
 from myoscope.quantify.flow import Blood, CompartmentModel, WallCurves, fit_model
 from myoscope.quantify.flow.el_fakhri import LINEAR_ABOVE, YOSHIDA, LinearAbove
-from myoscope.quantify.flow.ucla import trapping_rates
 
 LONG = Frames.lasting([*[10] * 12, *[20] * 3, *[30] * 2, *[60] * 2, *[120] * 2])
 RANGES: dict[str, tuple[float, float]] = {
@@ -91,7 +90,7 @@ def test_inverse_of_lorties_curve_is_the_table() -> None:
 
 
 def test_ucla_rates_are_the_published_retention_rewritten() -> None:
-    k2, k3 = trapping_rates([1.0, 3.0])
+    k2, k3 = ammonia_rates([1.0, 3.0])
     np.testing.assert_allclose(k2, [1.25, 3.75])
     np.testing.assert_allclose(k3, [5.949, 5.636], atol=1e-3)
     np.testing.assert_allclose(k3 / (k2 + k3), [0.8261, 0.5998], atol=1e-3)

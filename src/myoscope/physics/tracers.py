@@ -108,3 +108,22 @@ def extraction(tracer: str) -> Extraction:
     if tracer not in EXTRACTION:
         raise InvalidValue(f"no extraction curve for {tracer!r}; there are {', '.join(EXTRACTION)}")
     return EXTRACTION[tracer]
+
+
+WATER_PARTITION_ML_G = 0.91
+"""Partition coefficient of water between muscle and blood (Iida 1991): its washout is flow over this."""
+
+AMMONIA_VOLUME_ML_G, AMMONIA_SURFACE_ML_MIN_G, AMMONIA_TRAPPING = 0.8, 1.25, 1.65
+"""Constants of the UCLA model of ammonia (Kuhle 1992, after Schelbert 1981; quoted, not read in the papers)."""
+
+
+def ammonia_rates(flow_mL_min_g: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Washout k2 and trapping k3 of ammonia per minute at these flows: k3 / (k2 + k3) = 1 - 0.607 exp(-1.25 / F).
+
+    Flows of at least 0.05 mL/min/g; below, trapping is too fast for numbers.
+    """
+    flow = np.asarray(flow_mL_min_g, float)
+    if not (flow >= 0.049).all():
+        raise InvalidValue("rates of ammonia are given for flows of at least 0.05 mL/min/g")
+    k3: FloatArray = AMMONIA_SURFACE_ML_MIN_G * flow * (AMMONIA_TRAPPING * np.exp(AMMONIA_SURFACE_ML_MIN_G / flow) - 1)
+    return flow / AMMONIA_VOLUME_ML_G, k3

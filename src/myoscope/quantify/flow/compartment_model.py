@@ -4,7 +4,8 @@
 
 s is the share of the sample that is muscle. Three conventions are published, and one is open to each model:
 
-* ``geometric``: s = 1 - V_LV - V_RV. What is not blood is muscle; counts lost to the lung are not made good.
+* ``geometric``: s = 1 - V_LV - V_RV. What is not blood is muscle; counts lost to the lung are not made good, unless the
+  curves say what share of each lies outside the wall, which then is left out as well.
 * ``none``: s = 1. Rates are those per mL of what was sampled.
 * ``recovery``: s is given for every curve, from the wall's thickness and the resolution of the image.
 
@@ -244,7 +245,10 @@ def _share(sharing: PartialVolume, curves: WallCurves, which: NDArray[np.intp]) 
     if sharing == "recovery":
         assert curves.recovery is not None
         return curves.recovery[which], 0.0
-    return np.ones(len(which)), -1.0 if sharing == "geometric" else 0.0
+    if sharing == "none":
+        return np.ones(len(which)), 0.0
+    inside = np.ones(len(which)) if curves.outside is None else 1 - curves.outside[which]
+    return inside, -1.0
 
 
 def blood_means(curves: WallCurves) -> FloatArray:

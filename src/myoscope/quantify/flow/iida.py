@@ -23,12 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.compartments import one_tissue, one_tissue_and_slope
+from myoscope.physics.tracers import WATER_PARTITION_ML_G
 from myoscope.quantify.flow.compartment_model import CompartmentModel, PartialVolume, blood_means, guess_by_shape
 from myoscope.quantify.flow.estimate import Parameter
 from myoscope.quantify.flow.least_squares import nearest_shape
 from myoscope.quantify.flow.wall_data import WallCurves
 
-PARTITION_ML_G = 0.91
 _MOST_FLOW = 8.0
 _GRID_FLOW = np.geomspace(0.05, 7.0, 40)
 
@@ -37,7 +37,7 @@ _GRID_FLOW = np.geomspace(0.05, 7.0, 40)
 class Iida(CompartmentModel):
     """The water model; see the head of this file."""
 
-    partition_mL_g: float = PARTITION_ML_G
+    partition_mL_g: float = WATER_PARTITION_ML_G
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.partition_mL_g <= 1.2:
@@ -80,7 +80,7 @@ class Iida(CompartmentModel):
         return kinetic[:, 0], slope
 
 
-def iida(*, partition_mL_g: float = PARTITION_ML_G) -> Iida:
+def iida(*, partition_mL_g: float = WATER_PARTITION_ML_G) -> Iida:
     """The water model; see the head of this file."""
     return Iida(partition_mL_g)
 
@@ -99,7 +99,7 @@ class BasisFunctionFlow:
 
 
 def basis_functions(
-    curves: WallCurves, *, flow_grid: ArrayLike | None = None, partition_mL_g: float = PARTITION_ML_G
+    curves: WallCurves, *, flow_grid: ArrayLike | None = None, partition_mL_g: float = WATER_PARTITION_ML_G
 ) -> BasisFunctionFlow:
     """Water flow of every curve by linear least squares over a grid of flows, non-negative in all amplitudes.
 

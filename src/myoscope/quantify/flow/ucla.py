@@ -14,10 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.compartments import two_tissue_and_slopes
+from myoscope.physics.tracers import (
+    AMMONIA_SURFACE_ML_MIN_G,
+    AMMONIA_TRAPPING,
+    AMMONIA_VOLUME_ML_G,
+    ammonia_rates,
+)
 from myoscope.quantify.flow.compartment_model import (
     MUSCLE_G_ML,
     CompartmentModel,
@@ -29,17 +34,8 @@ from myoscope.quantify.flow.compartment_model import (
 from myoscope.quantify.flow.estimate import Parameter
 from myoscope.quantify.flow.wall_data import WallCurves
 
-VOLUME_ML_G, SURFACE_ML_MIN_G, TRAPPING = 0.8, 1.25, 1.65
 _LEAST_FLOW, _MOST_FLOW = 0.05, 8.0
 _GRID_FLOW = np.geomspace(0.1, 7.0, 30)
-
-
-def trapping_rates(flow_mL_min_g: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """k2 and k3 per minute at these flows."""
-    flow = np.asarray(flow_mL_min_g, float)
-    k2 = flow / VOLUME_ML_G
-    k3: FloatArray = SURFACE_ML_MIN_G * flow * (TRAPPING * np.exp(SURFACE_ML_MIN_G / flow) - 1)
-    return k2, k3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +66,11 @@ class Ucla(CompartmentModel):
 
     def tissue(self, kinetic: FloatArray, curves: WallCurves) -> tuple[FloatArray, FloatArray]:
         flow = kinetic[:, 0]
-        k2, k3 = trapping_rates(flow)
-        ratio = SURFACE_ML_MIN_G / flow
-        k3_slope = SURFACE_ML_MIN_G * (TRAPPING * np.exp(ratio) * (1 - ratio) - 1)
+        k2, k3 = ammonia_rates(flow)
+        ratio = AMMONIA_SURFACE_ML_MIN_G / flow
+        k3_slope = AMMONIA_SURFACE_ML_MIN_G * (AMMONIA_TRAPPING * np.exp(ratio) * (1 - ratio) - 1)
         mean, by_rate = two_tissue_and_slopes(curves.left.curve, curves.frames, k2, k3, 0.0)
-        by_flow = by_rate[..., 0] / VOLUME_ML_G + by_rate[..., 1] * k3_slope[:, None]
+        by_flow = by_rate[..., 0] / AMMONIA_VOLUME_ML_G + by_rate[..., 1] * k3_slope[:, None]
         k1 = self.density_g_mL * flow
         slope = self.density_g_mL * mean + k1[:, None] * by_flow
         return k1[:, None] * mean, slope[..., None]

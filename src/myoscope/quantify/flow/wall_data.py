@@ -48,7 +48,8 @@ class WallCurves:
     ``tissue`` (curve, frame) in kBq/mL or any other unit that ``left`` shares; ``left`` the blood of the left
     ventricle, which is the arterial input as well, ``right`` that of the right one where it is known. ``weight``
     (frame,) or (curve, frame) are inverse variances up to a factor; with ``absolute`` they are inverse variances.
-    ``recovery`` (curve,) is the share of the sampled counts that comes from muscle, for models that are told it.
+    ``recovery`` (curve,) is the share of the sample that is muscle, for models that are told it; ``outside`` (curve,)
+    the share that is neither muscle nor blood, which a geometric model leaves out (nothing if not given).
     ``beside_right`` (curve,) says where the right ventricle can spill over; everywhere if it is left out.
     """
 
@@ -59,6 +60,7 @@ class WallCurves:
     weight: FloatArray | None = None
     absolute: bool = False
     recovery: FloatArray | None = None
+    outside: FloatArray | None = None
     beside_right: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
@@ -81,6 +83,11 @@ class WallCurves:
             if recovery.shape != (len(tissue),) or not ((recovery > 0) & (recovery <= 1.5)).all():
                 raise InvalidValue("recovery is one share of 0 to 1 (a little above by noise) for each curve")
             object.__setattr__(self, "recovery", recovery)
+        if self.outside is not None:
+            outside = frozen(self.outside, np.float64)
+            if outside.shape != (len(tissue),) or not ((outside >= 0) & (outside < 1)).all():
+                raise InvalidValue("what lies outside the wall is one share from 0 to below 1 for each curve")
+            object.__setattr__(self, "outside", outside)
         if self.beside_right is not None:
             beside = frozen(self.beside_right, np.bool_)
             if beside.shape != (len(tissue),):
@@ -112,6 +119,7 @@ class WallCurves:
             tissue=self.tissue[which],
             weight=self.weight[which] if self.weight.ndim == 2 else self.weight,
             recovery=None if self.recovery is None else self.recovery[which],
+            outside=None if self.outside is None else self.outside[which],
             beside_right=None if self.beside_right is None else self.beside_right[which],
         )
 
@@ -152,6 +160,7 @@ class WallCurves:
             tissue=matrix @ self.tissue,
             weight=self.weight if self.weight.ndim == 1 else matrix @ self.weight,
             recovery=None if self.recovery is None else matrix @ self.recovery,
+            outside=None if self.outside is None else matrix @ self.outside,
             beside_right=septal,
         )
 
