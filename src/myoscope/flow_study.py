@@ -1,8 +1,8 @@
 """Blood flow of one dynamic series, and of a rest and stress pair. Read top to bottom: this file is the pipeline.
 
-late frames -> left ventricle and its surfaces -> where the heart lay in every frame -> blood of both ventricles -> blur of
-the wall -> curves of every cell near the wall's inner side -> one kinetic model, fitted to all cells, segments and
-territories at once -> maps and numbers with intervals; then stress over rest.
+late frames -> left ventricle and its surfaces -> where the heart lay in every frame -> blood of both ventricles ->
+blur of the wall -> curves of every cell near the wall's inner side -> one kinetic model, fitted to all cells, segments
+and territories at once -> maps and numbers with intervals; then stress over rest.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class FlowSettings:
     """What a user may choose about flow.
 
     ``model`` None takes the tracer's usual one; ``input_region`` where left blood is read, or ``factors``;
-    ``motion`` whether frames are aligned; ``global_volume`` ties washout to uptake by one distribution volume of the whole
-    heart where the model has one; ``outside`` leaves out what of a sample lies beyond the wall.
+    ``motion`` whether frames are aligned; ``global_volume`` ties washout to uptake by one distribution volume of the
+    whole heart where the model has one; ``outside`` leaves out what of a sample lies beyond the wall.
     """
 
     model: FlowModel | None = None
@@ -228,8 +228,8 @@ class _Probe:
         beyond = self.place.mid_mm + (0.5 * self.place.thickness_mm + 6.0)[..., None] * self.place.outward
         curves = read_frames(self.volume, beyond, self.shifts_mm)
         block = np.nan_to_num(curves).reshape(len(curves), rings // 4, 4, angles // 6, 6).mean(axis=(2, 4))
-        share = np.nan_to_num(self.fit(block.reshape(len(curves), -1).T).of("v_rv"))
-        yes = (share > _BESIDE_RIGHT).reshape(rings // 4, angles // 6)
+        share: FloatArray = np.nan_to_num(self.fit(block.reshape(len(curves), -1).T).of("v_rv"))
+        yes: NDArray[np.bool_] = share.reshape(rings // 4, angles // 6) > _BESIDE_RIGHT
         return np.repeat(np.repeat(yes, 4, axis=0), 6, axis=1)
 
     def blur(self) -> Blur:
@@ -270,8 +270,8 @@ def fit_flow(data: FlowData) -> FlowResult:
         try:
             model = models.with_global_distribution_volume(model, region_curves.some(np.arange(17)))
             said.append(f"one distribution volume for the whole wall, {model.distribution_volume_mL_mL:.2f} mL/mL")
-        except InvalidValue as error:
-            said.append(f"washout fitted cell by cell ({error})")
+        except InvalidValue as why:
+            said.append(f"washout fitted cell by cell ({why})")
     found = model.estimate(data.cells)
     whole = model.estimate(region_curves)
     values = _region_values(data, whole, names)
@@ -350,14 +350,7 @@ def _region_values(data: FlowData, found: FlowEstimate, names: list[str]) -> tup
     polar, area = data.static, data.place.area_mm2.ravel()
     segment = polar.segment.ravel()
     size = np.array([area[segment == n].sum() for n in range(1, 18)])
-    vessel_of = np.array(
-        [
-            int(np.bincount(polar.territory.ravel()[segment == n], minlength=3).argmax())
-            if (segment == n).any()
-            else -1
-            for n in range(1, 18)
-        ]
-    )
+    vessel_of = np.array([VESSELS.index(s.vessel) for s in segment_table(17)])
     low, high = _interval(found)
     values = []
     for k, name in enumerate(names):

@@ -70,10 +70,10 @@ class FlowResult:
     """Myocardial blood flow of one dynamic series, mL/min/g.
 
     ``flow`` and ``error`` (its standard error) are polar maps, NaN where the fit failed; ``parameters`` holds maps of
-    what was fitted along with it, by name (k1, k2, v_lv, ...). ``segments`` are the 17 segments in order, ``vessels`` the
-    three territories, ``whole`` the ventricle. ``shifts_mm`` (frame, 3) is how far the heart lay from its place in the
-    late image, ``shift_fit`` (frame,) how well each frame fitted, ``shift_kind`` what it shows. ``failed`` counts cells
-    by the reason why they have no flow. ``settings`` says in words how it was done.
+    what was fitted along with it, by name (k1, k2, v_lv, ...). ``segments`` are the 17 segments in order, ``vessels``
+    the three territories, ``whole`` the ventricle. ``shifts_mm`` (frame, 3) is how far the heart lay from its place in
+    the late image, ``shift_fit`` (frame,) how well each frame fitted, ``shift_kind`` what it shows. ``failed`` counts
+    cells by the reason why they have no flow. ``settings`` says in words how it was done.
     """
 
     tracer: str
@@ -105,10 +105,10 @@ class FlowResult:
 class ReserveResult:
     """Stress over rest: the ratio of two flow maps, and what follows from both.
 
-    ``reserve`` is the map of the ratio; ``capacity`` (ring, angle) the class of coronary flow capacity of each cell as an
-    index into ``capacity_names``, -1 where unknown, ``capacity_share`` the share of the wall in each class. ``corrected``
-    is the reserve with rest flow scaled to a reference rate-pressure product, where that product is known.
-    ``relative`` is stress flow of each segment over that of the best-perfused territory.
+    ``reserve`` is the map of the ratio; ``capacity`` (ring, angle) the class of coronary flow capacity of each cell as
+    an index into ``capacity_names``, -1 where unknown, ``capacity_share`` the share of the wall in each class.
+    ``corrected`` is the reserve with rest flow scaled to a reference rate-pressure product, where that product is
+    known. ``relative`` is stress flow of each segment over that of the best-perfused territory.
     """
 
     reserve: PolarMap

@@ -1,7 +1,7 @@
 """Where the heart lies in each frame of a dynamic study, relative to its late frames.
 
-Patients settle, breathe deeply when the stress agent starts, and drift; a heart that has moved by a centimetre while the
-bolus passes takes blood for muscle. Each frame is displaced until it fits best what the heart can show at its time:
+Patients settle, breathe deeply when the stress agent starts, and drift; a heart that has moved by a centimetre while
+the bolus passes takes blood for muscle. Each frame is displaced until it fits best what the heart can show at its time:
 
     frame(x + d)  =  a muscle(x) + b (l left blood(x) + r right blood(x)) + c
 
@@ -71,7 +71,8 @@ class FrameShifts:
     @classmethod
     def none(cls, n_frames: int) -> FrameShifts:
         """No displacement in any frame."""
-        return cls(np.zeros((n_frames, 3)), ("tissue",) * n_frames, np.full(n_frames, np.nan), np.zeros((n_frames, 3)))
+        kind: tuple[FrameKind, ...] = tuple("tissue" for _ in range(n_frames))
+        return cls(np.zeros((n_frames, 3)), kind, np.full(n_frames, np.nan), np.zeros((n_frames, 3)))
 
     @property
     def largest_mm(self) -> float:
@@ -135,9 +136,10 @@ def find_frame_shifts(volume: Volume, surfaces: Surfaces, *, late: NDArray[np.bo
 
     lost = ~(seen.fit > _LEAST_FIT)
     seen.shift[lost], seen.error[lost] = 0.0, np.nan
+    muscle_leads = np.isin(np.arange(len(lost)), led)
     kind: list[FrameKind] = [
-        "empty" if gone else "tissue" if m else "blood"
-        for gone, m in zip(lost, np.isin(np.arange(len(lost)), led), strict=True)
+        "empty" if gone else "tissue" if by_muscle else "blood"
+        for gone, by_muscle in zip(lost, muscle_leads, strict=True)
     ]
     return FrameShifts(seen.shift, tuple(kind), seen.fit, seen.error)
 
@@ -456,4 +458,4 @@ class _Box:
         angle = np.degrees(np.arctan2(heart[..., 1], heart[..., 0])) % 360
         valve = surfaces.frame.to_heart(surfaces.valve_point_mm)[2]
         side = ((angle > _SEPTUM_DEG[0] - 25) & (angle < _SEPTUM_DEG[1] + 25)) | (heart[..., 2] < valve)
-        return side.astype(float)
+        return np.asarray(side, np.float64)

@@ -1,9 +1,9 @@
 """How an injected tracer travels: vein, right heart, lungs, left heart, body and back, as stirred chambers in a row.
 
-Each chamber of volume V passes on Q / V of its content per second, Q the cardiac output. Of what reaches the body a share
-is taken up by the organs, from where it comes back slowly; the rest returns through the veins. Right and left heart thus
-show two peaks some seconds apart, the later one lower and wider, a recirculation shoulder and a tail. Volumes and shares
-are ordinary ones of adults, chosen here. Curves are without decay.
+Each chamber of volume V passes on Q / V of its content per second, Q the cardiac output. Of what reaches the body a
+share is taken up by the organs, from where it comes back slowly; the rest returns through the veins. Right and left
+heart thus show two peaks some seconds apart, the later one lower and wider, a recirculation shoulder and a tail.
+Volumes and shares are ordinary ones of adults, chosen here. Curves are without decay.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ class Circulation:
         for k, supplied in enumerate(share * activity_MBq * 1000):  # kBq/s
             state = once[:-1, :-1] @ state + once[:-1, -1] * supplied
             content[k + 1] = state
-        minutes = edge / SECONDS_PER_MIN
+        minutes = np.asarray(edge / SECONDS_PER_MIN, np.float64)
         return BloodCurves(
-            TimeCurve(minutes, content[:, right] / self.right_heart_mL),
-            TimeCurve(minutes, content[:, lungs].sum(axis=1) / self.lung_mL),
-            TimeCurve(minutes, content[:, left] / self.left_heart_mL),
+            TimeCurve(minutes, np.asarray(content[:, right] / self.right_heart_mL)),
+            TimeCurve(minutes, np.asarray(content[:, lungs].sum(axis=1) / self.lung_mL)),
+            TimeCurve(minutes, np.asarray(content[:, left] / self.left_heart_mL)),
         )

@@ -21,6 +21,7 @@ from myoscope.core.geometry import FloatArray
 from myoscope.physics.decay import mean_share_left
 from myoscope.physics.frames import Frames
 from myoscope.physics.time_curve import TimeCurve
+from myoscope.simulate.beat import BeatingHeart
 from myoscope.simulate.circulation import BloodCurves, Circulation
 from myoscope.simulate.flow_traits import perfuse_for_pet, transmural_flow
 from myoscope.simulate.motion import draw_motion
@@ -176,7 +177,6 @@ def dynamic_scene(
     *,
     flow: FloatArray | None = None,
     camera: PetCamera | None = None,
-    residual_MBq: float = 0.0,
 ) -> DynamicScene:
     """The patient at rest or stressed with this tracer.
 
@@ -301,9 +301,10 @@ def _few_shapes(curves: FloatArray) -> tuple[FloatArray, FloatArray]:
     return left[:, :n] * size[:n], right[:n]
 
 
-def _wall_image(beating, grid: Grid, wall: FloatArray) -> Array:  # type: ignore[no-untyped-def]
+def _wall_image(beating: BeatingHeart, grid: Grid, wall: FloatArray) -> Array:
+    """What a wall of this activity shows on average over the beat, before the camera's blur."""
     gated = beating.activity(grid, wall_kBq_mL=wall, rv_wall_kBq_mL=0.0, blood_kBq_mL=0.0)
-    return np.asarray(gated.array, np.float32).mean(axis=0)
+    return np.asarray(np.asarray(gated.array).mean(axis=0), np.float32)
 
 
 def _left_of_the_atria(grid: Grid, heart: CardiacFrame, radius_mm: float) -> Array:

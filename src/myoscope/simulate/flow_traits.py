@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from myoscope.core.geometry import FloatArray
 from myoscope.simulate.coronaries import CoronaryDisease
 from myoscope.simulate.perfusion import Perfusion, perfuse
 from myoscope.simulate.person import Person
@@ -32,9 +33,7 @@ TRAIT_EFFECTS: Mapping[str, TraitEffect] = MappingProxyType(
     {
         "female": TraitEffect(1.12, 1.08, "women have higher flow per gram, more so at rest"),
         "diabetes": TraitEffect(1.02, 0.84, "small vessels that widen less"),
-        "hypertension": TraitEffect(
-            1.00, 0.92, "thicker muscle and stiffer small vessels; work at rest is counted apart"
-        ),
+        "hypertension": TraitEffect(1.00, 0.92, "thicker muscle, stiffer small vessels; work at rest is counted apart"),
         "dyslipidaemia": TraitEffect(1.00, 0.93, "endothelium that answers less"),
         "smoking": TraitEffect(1.04, 0.90, "endothelium that answers less, and a faster heart at rest"),
     }
@@ -90,8 +89,8 @@ SCAR_FLOW = 0.15
 """Blood flow of scar, mL/min/g; assumed."""
 
 
-def transmural_flow(perfusion: Perfusion, state: str) -> np.ndarray:  # type: ignore[type-arg]
+def transmural_flow(perfusion: Perfusion, state: str) -> FloatArray:
     """Flow per gram of the whole wall, living and dead, (ring, angle): what a flow map can show."""
     living = perfusion.stress_flow_mL_min_g if state == "stress" else perfusion.rest_flow_mL_min_g
-    whole: np.ndarray = living * (1 - perfusion.scar_fraction) + SCAR_FLOW * perfusion.scar_fraction  # type: ignore[type-arg]
+    whole: FloatArray = living * (1 - perfusion.scar_fraction) + SCAR_FLOW * perfusion.scar_fraction
     return whole

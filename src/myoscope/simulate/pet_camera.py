@@ -48,7 +48,7 @@ class PetCamera:
             raise InvalidValue(f"the share of noise that follows a voxel lies from 0 to 1, got {self.own_share:g}")
 
     def blurred(self, image: Array, grid: Grid, *, also_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Array:
-        """The image at the camera's resolution; ``also_mm`` are standard deviations of motion along LPS, added to it."""
+        """The image at the camera's resolution; motion adds ``also_mm`` (standard deviations along LPS) to it."""
         from scipy.ndimage import gaussian_filter
 
         sigma = np.hypot(self.fwhm_mm / _FWHM_PER_SIGMA, also_mm) / grid.spacing_mm

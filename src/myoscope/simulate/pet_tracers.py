@@ -86,12 +86,12 @@ class PetTracer:
                 fast = one_tissue(supply, frames, k2 + k3 + loss)
                 slow = one_tissue(supply, frames, np.full_like(flow, loss))
                 kept = (k3 / (k2 + k3))[:, None]
-                return per_mL[:, None] * (kept * slow + (1 - kept) * fast)
-            return per_mL[:, None] * two_tissue(supply, frames, k2, k3, 0.0)
+                return np.asarray(per_mL[:, None] * (kept * slow + (1 - kept) * fast))
+            return np.asarray(per_mL[:, None] * two_tissue(supply, frames, k2, k3, 0.0))
         if self.name == "water":
-            return per_mL[:, None] * one_tissue(supply, frames, flow / WATER_PARTITION_ML_G + loss)
+            return np.asarray(per_mL[:, None] * one_tissue(supply, frames, flow / WATER_PARTITION_ML_G + loss))
         k1 = MUSCLE_G_PER_ML * extraction(self.name).uptake_rate_mL_min_g(flow)
-        return k1[:, None] * one_tissue(supply, frames, k1 / volume + loss)
+        return np.asarray(k1[:, None] * one_tissue(supply, frames, k1 / volume + loss))
 
 
 def _organs(**given: tuple[float, float, float]) -> Mapping[str, Organ]:

@@ -7,13 +7,14 @@ others by what breathing adds, so the difference between them is the breathing:
     sigma_in^2(cell) = a^2 + b^2 n^2,    n the component of the wall's normal along the direction of breathing
 
 b is the standard deviation of the heart's place over a breath. On the outer side, which beats little, the blur is the
-camera's, a little beating, and the breathing; what of a sample lies beyond the outer edge follows from it and from where
-the edge is. Sampling towards the inner side keeps that share small, so that its errors matter little.
+camera's, a little beating, and the breathing; what of a sample lies beyond the outer edge follows from it and from
+where the edge is. Sampling towards the inner side keeps that share small, so that its errors matter little.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ def edge_regions(place: WallPlace) -> tuple[FloatArray, FloatArray]:
     inside = np.zeros_like(n2)
     inside[_RINGS[0] : _RINGS[1]] = 1
     rows, amount = [], []
-    for low, high in zip(_BINS[:-1], _BINS[1:], strict=True):
+    for low, high in pairwise(_BINS):
         weight = inside * place.area_mm2 * ((n2 >= low) & (n2 < high))
         if weight.sum() > 0.02 * (inside * place.area_mm2).sum():
             weight = weight / weight.sum()

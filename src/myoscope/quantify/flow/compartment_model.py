@@ -234,6 +234,7 @@ def _failures(
     for k, parameter in enumerate(model.kinetic):
         ran_away = at_bound[:, k] & (value[:, k] >= high[:, k]) & (parameter.unit in ("mL/min/g", "mL/min/mL"))
         told[ran_away] = f"{parameter.name} ran to its upper bound of {parameter.high:g} {parameter.unit}"
+    told[(flow <= 0) & (told == "")] = "the curve shows no uptake beside its blood"
     told[~np.isfinite(flow) & (told == "")] = "no flow gives so high an uptake rate"
     told[~sound & (told == "")] = "the curve does not determine the parameters (they cannot be told apart)"
     told[~converged & (told == "")] = "the fit did not converge"
