@@ -21,7 +21,9 @@ from myoscope.core.explanation import Explanation as Explanation
 from myoscope.core.geometry import CardiacFrame as CardiacFrame
 from myoscope.core.geometry import Grid as Grid
 from myoscope.core.geometry import unit_vector as unit_vector
+from myoscope.core.limits import AS_STORED as AS_STORED
 from myoscope.core.limits import NormalLimits as NormalLimits
+from myoscope.core.limits import StudyKind as StudyKind
 from myoscope.core.polar_map import N_ANGLES as N_ANGLES
 from myoscope.core.polar_map import N_RINGS as N_RINGS
 from myoscope.core.polar_map import PolarMap as PolarMap

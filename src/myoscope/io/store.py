@@ -50,6 +50,7 @@ STORED_TYPES: dict[str, type] = {
         core.HeartResult,
         core.SeriesResult,
         core.StudyResult,
+        core.StudyKind,
         core.NormalLimits,
         core.Column,
         core.Cohort,
