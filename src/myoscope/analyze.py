@@ -485,9 +485,15 @@ def measure(
             Quantity("EDV", function.edv_mL, "mL"),
             Quantity("ESV", function.esv_mL, "mL"),
             Quantity("EF", function.ef_percent, "%"),
-            Quantity("thickening, median", function.thickening_percent, "%"),
+            Quantity("thickening, median", _median_thickening_percent(gated, function), "%"),
         ]
     return tuple(quantities)
+
+
+def _median_thickening_percent(gated: Surfaces, function: quantify.VentricularFunction) -> float:
+    thickness_mm = gated.thickness_mm
+    diastole, systole = thickness_mm[function.ed_gate], thickness_mm[function.es_gate]
+    return float(np.median(100 * (systole - diastole) / diastole))
 
 
 def like_training_set(series: Series) -> bool:

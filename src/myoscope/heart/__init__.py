@@ -17,5 +17,5 @@ from myoscope.heart.reorient import resample as resample
 from myoscope.heart.reorient import view_grid as view_grid
 from myoscope.heart.sample import SAMPLING_METHODS as SAMPLING_METHODS
 from myoscope.heart.sample import sample_wall as sample_wall
-from myoscope.heart.surfaces import default_resolution_mm as default_resolution_mm
-from myoscope.heart.surfaces import fit_surfaces as fit_surfaces
+from myoscope.heart.slab_fit import default_resolution_mm as default_resolution_mm
+from myoscope.heart.slab_fit import fit_surfaces as fit_surfaces

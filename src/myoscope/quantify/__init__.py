@@ -5,8 +5,12 @@ fraction, motion, thickening and phase.
 """
 
 from myoscope.quantify.function import VentricularFunction as VentricularFunction
+from myoscope.quantify.function import VolumeCurve as VolumeCurve
+from myoscope.quantify.function import curves_through as curves_through
+from myoscope.quantify.function import function_of_curve as function_of_curve
 from myoscope.quantify.function import long_axis_length_mm as long_axis_length_mm
 from myoscope.quantify.function import ventricular_function as ventricular_function
+from myoscope.quantify.function import volume_curve as volume_curve
 from myoscope.quantify.normal_limits import build_limits as build_limits
 from myoscope.quantify.scaling import scale_factors as scale_factors
 from myoscope.quantify.scaling import scale_to_limits as scale_to_limits

@@ -81,12 +81,16 @@ def perfusion_deficit(
         tpd_percent=float(contribution.sum()),
         extent_percent=float(100 * w[abnormal].sum() / w.sum()),
         severity_deviations=float((w * below).sum() / w[abnormal].sum()) if abnormal.any() else float("nan"),
-        vessel_tpd_percent=np.bincount(polar_map.territory.ravel(), contribution.ravel(), len(VESSELS)),
-        segment_tpd_percent=np.bincount(polar_map.segment.ravel().astype(int) - 1, contribution.ravel(), 17),
+        vessel_tpd_percent=_added_up(polar_map.territory, contribution, len(VESSELS)),
+        segment_tpd_percent=_added_up(polar_map.segment.astype(int) - 1, contribution, 17),
         score=score,
         weighting=weighting,
         score_reference=score_reference,
     )
+
+
+def _added_up(group: NDArray[Any], contribution: FloatArray, n_groups: int) -> FloatArray:
+    return np.bincount(group.ravel(), contribution.ravel(), n_groups).astype(np.float64)
 
 
 def cell_scores(
