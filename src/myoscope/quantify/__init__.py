@@ -5,7 +5,6 @@ fraction, motion, thickening and phase.
 """
 
 from myoscope.quantify.function import VentricularFunction as VentricularFunction
-from myoscope.quantify.function import VolumeCurve as VolumeCurve
 from myoscope.quantify.function import curves_through as curves_through
 from myoscope.quantify.function import function_of_curve as function_of_curve
 from myoscope.quantify.function import long_axis_length_mm as long_axis_length_mm

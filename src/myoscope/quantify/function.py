@@ -14,30 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from myoscope.core import InvalidValue, Surfaces
-from myoscope.core.geometry import FloatArray, frozen
+from myoscope.core import InvalidValue, Surfaces, VolumeCurve
+from myoscope.core.geometry import FloatArray
 
 _POINTS = 720
 _THIRD = 1 / 3
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class VolumeCurve:
-    """Cavity volume over one R-R interval.
-
-    ``gate_mL`` (gate,) are the volumes of the gates, each standing for the middle of its time; ``time`` (720,) runs
-    from 0 (R wave) to 1 and ``volume_mL`` (720,) is the continuous curve. ``rr_ms`` is the R-R interval, None if
-    unknown.
-    """
-
-    gate_mL: FloatArray
-    time: FloatArray
-    volume_mL: FloatArray
-    rr_ms: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("gate_mL", "time", "volume_mL"):
-            object.__setattr__(self, name, frozen(getattr(self, name), np.float64))
 
 
 @dataclass(frozen=True, slots=True)
