@@ -10,6 +10,10 @@ from myoscope.quantify.function import function_of_curve as function_of_curve
 from myoscope.quantify.function import long_axis_length_mm as long_axis_length_mm
 from myoscope.quantify.function import ventricular_function as ventricular_function
 from myoscope.quantify.function import volume_curve as volume_curve
+from myoscope.quantify.map_noise import MapNoise as MapNoise
+from myoscope.quantify.map_noise import noise_from_detail as noise_from_detail
+from myoscope.quantify.map_noise import noise_from_gates as noise_from_gates
+from myoscope.quantify.map_noise import noise_from_halves as noise_from_halves
 from myoscope.quantify.normal_limits import build_limits as build_limits
 from myoscope.quantify.scaling import scale_factors as scale_factors
 from myoscope.quantify.scaling import scale_to_limits as scale_to_limits
