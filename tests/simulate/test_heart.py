@@ -191,7 +191,10 @@ def test_normal_thickening_gives_a_normal_ejection_fraction() -> None:
 
 
 def test_the_wall_thickens_as_asked_and_moves_in(normal: BeatingHeart) -> None:
-    np.testing.assert_allclose(normal.thickening_percent, 55, atol=6)
+    membrane = np.broadcast_to((apart(190) < 30) & (ARC > 0.97), (40, 72))
+    np.testing.assert_allclose(normal.thickening_percent[~membrane], 55, atol=6)
+    # Where the septum ends as a membrane, the ring holds it back a little.
+    assert (np.abs(normal.thickening_percent[membrane] - 51) < 6).all()
     assert 4 < np.median(normal.displacement_mm) < 12
     assert normal.displacement_mm[10:].min() > 2
     assert normal.eased == 1

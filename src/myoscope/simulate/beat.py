@@ -63,6 +63,7 @@ class BeatingHeart:
     instant, as no gate sees them), ``volumes_mL`` (gate,) averages over the gates. ``surfaces`` holds endo- and
     epicardium gate by gate. The truth maps (40, 72) belong to pieces of wall, named by where they lie at end diastole:
 
+    ``thickness_mm``       thickness of the wall at end diastole, without what rises from it into the cavity
     ``displacement_mm``    inward motion of the endocardium along its end-diastolic normal, ED to end systole
     ``thickening_percent`` 100 (thickness at end systole / at end diastole - 1)
     ``phase_deg``          when the wall is thickest by the first harmonic of its thickness over the cycle (0 = R wave,
@@ -79,6 +80,7 @@ class BeatingHeart:
     edv_mL: float
     esv_mL: float
     volumes_mL: FloatArray
+    thickness_mm: FloatArray
     displacement_mm: FloatArray
     thickening_percent: FloatArray
     phase_deg: FloatArray
@@ -246,6 +248,7 @@ def beat(heart: Heart, contraction: Contracting, n_gates: int) -> BeatingHeart:
         edv_mL=float(cavity[0]),
         esv_mL=float(cavity[systole]),
         volumes_mL=frozen(cavity[1:].reshape(n_gates, each).mean(axis=1), np.float64),
+        thickness_mm=frozen(thickness[0], np.float64),
         displacement_mm=frozen(_inward(endo[0], endo[systole]), np.float64),
         thickening_percent=frozen(100 * (thickness[systole] / thickness[0] - 1), np.float64),
         phase_deg=frozen(_phase_deg(thickness[1:], phases), np.float64),

@@ -2,8 +2,11 @@
 
 Volume and mass of the left ventricle are those of cardiac MRI in healthy adults (UK Biobank: 166 (SD 32) mL and
 103 (21) g in men, 124 (21) mL and 70 (13) g in women; configurable defaults, to be checked against the paper),
-scaled with a power of body surface area and correlated. Form varies in elongation, ovality, tilt of the base, apical thinning and an individual
-pattern round the axis. Own geometry throughout; nothing of a licensed phantom.
+scaled with powers of body surface area and correlated; what age, weight and blood pressure add to a patient's mass is
+the caller's ``hypertrophy``. Form varies in elongation, roundness, bend, tilt of the base, apical thinning and an
+individual pattern round the axis; blunt apex, short upper septum and the tilt of the base are set so that virtual
+short-axis slices have the outline of real ones (`docs/validation/realism.md`). Own geometry throughout; nothing of a
+licensed phantom.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ _EDV_ML = {"M": (166.0, 32.0), "F": (124.0, 21.0)}
 _MASS_G = {"M": (103.0, 21.0), "F": (70.0, 13.0)}
 _SURFACE_M2 = {"M": (2.00, 0.17), "F": (1.73, 0.16)}
 _VOLUME_MASS_CORRELATION = 0.75
-# Powers of body surface: in UK Biobank a standard deviation of body mass index (16 %, 8 % of surface) goes with some 5 %
-# of volume and 8 % of mass (Petersen et al., PLoS One 2017;12:e0185114 [from memory, to be checked]).
+# Powers of body surface: in UK Biobank a standard deviation of body mass index (16 %, 8 % of surface) goes with about
+# 5 % of volume and 8 % of mass (Petersen et al., PLoS One 2017;12:e0185114; to be checked in the paper).
 _VOLUME_POWER, _MASS_POWER = 0.75, 1.05
 _EDV_RANGE_ML = (30.0, 300.0)
 # A ventricle dilated for years gains mass, but less than volume (eccentric hypertrophy): assumed.
@@ -48,8 +51,9 @@ class Heart:
     """A heart at end diastole.
 
     ``form`` is the left ventricle's shape, ``frame`` its place: the centroid of its wall and its long axis.
-    ``inner`` is muscle inside the cavity, papillary and trabecular. As in cardiac MRI the surfaces run outside of it: it
-    counts to the volume of the cavity and not to the mass of the wall, but takes up tracer, and images show it as wall.
+    ``inner`` is muscle inside the cavity, papillary and trabecular. As in cardiac MRI the surfaces run outside of it:
+    it counts to the volume of the cavity and not to the mass of the wall, but takes up tracer, and images show it as
+    wall.
     """
 
     form: LVForm
@@ -178,21 +182,22 @@ def draw_heart(
     mass_g *= hypertrophy * dilation**_MASS_WITH_DILATION
     # A wall of 0.42 to 3.5 g per mL of cavity: beyond lies no heart.
     mass_g = float(np.clip(mass_g, max(25.0, 0.42 * edv_mL), max(3.5 * edv_mL, 90.0)))
+    size = (edv_mL / 150) ** (1 / 3)
     rounder = float(np.clip(dilation, 1, 2.5)) ** 0.28
     form = LVForm(
         elongation=float(np.clip(rng.normal(2.10, 0.14) / rounder, 1.35, 2.5)),
         base=float(np.clip(rng.normal(0.34, 0.05), 0.2, 0.46)),
-        ovality=float(np.clip(rng.normal(0.01, 0.04), -0.09, 0.09)),
+        ovality=float(np.clip(rng.normal(0.01, 0.06), -0.13, 0.13)),
         # Blunt at the end and short at the septum: measured against real images (docs/validation/realism.md).
-        point=float(np.clip(rng.normal(-0.36, 0.08) / rounder, -0.55, 0.0)),
-        septal_shortening_mm=float(np.clip(rng.normal(20.0, 4.0), 8, 30)),
+        point=float(np.clip(rng.normal(-0.29, 0.08) / rounder, -0.50, 0.0)),
+        septal_shortening_mm=min(size * float(np.clip(rng.normal(22.5, 4.0), 11, 32)), 30.0),
         valve_tilt_deg=float(np.clip(rng.normal(-7.0, 4.0), -17, 5)),
-        apical_thinning=float(np.clip(rng.normal(0.48, 0.08), 0.25, 0.62)),
-        # The septum is a sixth thicker than the lateral wall by cardiac MRI (Kawel et al., Circ Cardiovasc Imaging 2012).
-        septal_excess=float(np.clip(rng.normal(0.19, 0.06), 0.0, 0.38)),
+        apical_thinning=float(np.clip(rng.normal(0.43, 0.08), 0.22, 0.60)),
+        # By cardiac MRI the septum is thicker than the lateral wall, the more so where pressure was high.
+        septal_excess=float(np.clip(rng.normal(0.18, 0.07), -0.02, 0.38)),
         unevenness=tuple(np.clip(rng.normal(0, 0.035, 4), -0.09, 0.09).tolist()),
-        outline=tuple(np.clip(rng.normal(0, (0.04, 0.02, 0.02)), -0.09, 0.09).tolist()),
-        bend_mm=tuple(np.clip(rng.normal(0, 2.5, 2), -6, 6).tolist()),
+        outline=tuple(np.clip(rng.normal(0, (0.06, 0.03, 0.03)), -0.13, 0.13).tolist()),
+        bend=tuple(np.clip(rng.normal(0, 0.13, 2), -0.26, 0.26).tolist()),
     )
     form = fit_volumes(form, cavity_mL=edv_mL, wall_mL=mass_g / MUSCLE_G_PER_ML)
     mid, span = form.wall()
@@ -205,7 +210,6 @@ def draw_heart(
         wall_mm=float(np.clip(rng.normal(3.7, 0.4), 3, 5)),
         systolic_share=float(np.clip(rng.normal(0.36, 0.05), 0.2, 0.48)),
     )
-    size = (edv_mL / 150) ** (1 / 3)
     left_atrium = Atrium(
         radius_mm=float(23 * size * np.clip(rng.normal(1, 0.08), 0.8, 1.3)),
         length_mm=float(38 * size * np.clip(rng.normal(1, 0.08), 0.8, 1.3)),

@@ -65,9 +65,10 @@ _MOST_TRIES, _MOST_TRIES_RESTRICTED = 5_000, 200
 # Bodies and hearts are drawn for people of these builds; beyond, the nearest is taken.
 _HEIGHT_CM, _BMI = (140.0, 210.0), (15.5, 49.5)
 _CAVITY_FACTOR = (0.75, 1.55)
-# Muscle over that of healthy volunteers: patients are older and heavier than these, and most have worked against a high
-# pressure, well or less well treated. Assumed.
-_PATIENT_MASS, _HYPERTENSIVE_MASS = (1.0, 1.25), (1.1, 1.55)
+# Muscle over that of healthy volunteers by cardiac MRI: patients are older and heavier, and most have worked against a
+# high pressure. Assumed; the walls are then 7 mm (women) and 9 mm (men) thick, the lower end of what echocardiography
+# reports of such patients.
+_PATIENT_MASS, _HYPERTENSIVE_MASS = (1.1, 1.35), (1.2, 1.7)
 _ROOM_MM = 60.0  # how far a heart may reach beyond an image
 
 
@@ -357,6 +358,7 @@ class VirtualPatient:
         }
         for state in STATES:
             beating = self.beating(state, self.site.positions[0])
+            maps[f"truth_{state}_thickness"] = beating.thickness_mm
             maps[f"truth_{state}_thickening"] = beating.thickening_percent
             maps[f"truth_{state}_displacement"] = beating.displacement_mm
             maps[f"truth_{state}_phase"] = beating.phase_deg
@@ -376,6 +378,7 @@ TRUTH_MAPS: Mapping[str, tuple[str, str]] = MappingProxyType(
             f"truth_{state}_{what}": (meaning.format(when), unit)
             for state, when in (("stress", "after stress"), ("rest", "at rest"))
             for what, (meaning, unit) in {
+                "thickness": ("thickness of the wall at end diastole {}, papillary muscles left out", "mm"),
                 "thickening": ("gain of wall thickness from end diastole to end systole {}", "%"),
                 "displacement": ("inward motion of the endocardium from end diastole to end systole {}", "mm"),
                 "phase": ("time of greatest thickness in the cycle by its first harmonic {}", "deg"),
