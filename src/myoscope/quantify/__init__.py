@@ -21,6 +21,16 @@ from myoscope.quantify.phase import phase_analysis as phase_analysis
 from myoscope.quantify.phase import phase_statistics_of_many as phase_statistics_of_many
 from myoscope.quantify.phase import phase_weights as phase_weights
 from myoscope.quantify.phase import regional_phase_of_many as regional_phase_of_many
+from myoscope.quantify.regional_function import WALL_MOTION_TERMS as WALL_MOTION_TERMS
+from myoscope.quantify.regional_function import RegionalFunction as RegionalFunction
+from myoscope.quantify.regional_function import corrected_thickening_percent as corrected_thickening_percent
+from myoscope.quantify.regional_function import count_thickening_percent as count_thickening_percent
+from myoscope.quantify.regional_function import graded as graded
+from myoscope.quantify.regional_function import inward_motion_mm as inward_motion_mm
+from myoscope.quantify.regional_function import regional_function as regional_function
+from myoscope.quantify.regional_function import sector_volumes_mL as sector_volumes_mL
+from myoscope.quantify.regional_function import slab_recovery as slab_recovery
+from myoscope.quantify.regional_function import slab_thickness_mm as slab_thickness_mm
 from myoscope.quantify.scaling import scale_factors as scale_factors
 from myoscope.quantify.scaling import scale_to_limits as scale_to_limits
 from myoscope.quantify.segment_scores import SegmentScores as SegmentScores
