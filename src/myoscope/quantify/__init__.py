@@ -7,6 +7,9 @@ fraction, motion, thickening and phase.
 from myoscope.quantify.function import VentricularFunction as VentricularFunction
 from myoscope.quantify.function import long_axis_length_mm as long_axis_length_mm
 from myoscope.quantify.function import ventricular_function as ventricular_function
+from myoscope.quantify.motion_frozen import displacement_to_gates as displacement_to_gates
+from myoscope.quantify.motion_frozen import motion_frozen as motion_frozen
+from myoscope.quantify.motion_frozen import motion_frozen_map as motion_frozen_map
 from myoscope.quantify.normal_limits import build_limits as build_limits
 from myoscope.quantify.phase import PHASE_INDICES as PHASE_INDICES
 from myoscope.quantify.phase import PhaseAnalysis as PhaseAnalysis
