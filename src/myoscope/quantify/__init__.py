@@ -40,6 +40,8 @@ from myoscope.quantify.segment_scores import SegmentScores as SegmentScores
 from myoscope.quantify.segment_scores import category as category
 from myoscope.quantify.segment_scores import score_segments as score_segments
 from myoscope.quantify.segment_scores import segment_scores_of_many as segment_scores_of_many
+from myoscope.quantify.stress_rest_change import StressRestChange as StressRestChange
+from myoscope.quantify.stress_rest_change import stress_rest_change as stress_rest_change
 from myoscope.quantify.tpd import PerfusionDeficit as PerfusionDeficit
 from myoscope.quantify.tpd import cell_scores as cell_scores
 from myoscope.quantify.tpd import perfusion_deficit as perfusion_deficit
