@@ -4,9 +4,17 @@ In: core types (surfaces, polar maps, normal limits). Out: total perfusion defic
 fraction, motion, thickening and phase.
 """
 
+from myoscope.quantify.combined_positions import ABNORMAL_COMBINED_TPD_PERCENT as ABNORMAL_COMBINED_TPD_PERCENT
+from myoscope.quantify.combined_positions import ABNORMAL_TPD_PERCENT as ABNORMAL_TPD_PERCENT
+from myoscope.quantify.combined_positions import ABNORMAL_VESSEL_TPD_PERCENT as ABNORMAL_VESSEL_TPD_PERCENT
+from myoscope.quantify.combined_positions import combined_deficit as combined_deficit
+from myoscope.quantify.combined_positions import combined_tpd_of_many as combined_tpd_of_many
 from myoscope.quantify.function import VentricularFunction as VentricularFunction
 from myoscope.quantify.function import long_axis_length_mm as long_axis_length_mm
 from myoscope.quantify.function import ventricular_function as ventricular_function
+from myoscope.quantify.ischaemia import Ischaemia as Ischaemia
+from myoscope.quantify.ischaemia import deficit_parts as deficit_parts
+from myoscope.quantify.ischaemia import ischaemia as ischaemia
 from myoscope.quantify.motion_frozen import displacement_to_gates as displacement_to_gates
 from myoscope.quantify.motion_frozen import motion_frozen as motion_frozen
 from myoscope.quantify.motion_frozen import motion_frozen_map as motion_frozen_map
