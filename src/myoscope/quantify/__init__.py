@@ -57,6 +57,12 @@ from myoscope.quantify.segment_scores import SegmentScores as SegmentScores
 from myoscope.quantify.segment_scores import category as category
 from myoscope.quantify.segment_scores import score_segments as score_segments
 from myoscope.quantify.segment_scores import segment_scores_of_many as segment_scores_of_many
+from myoscope.quantify.serial_change import CellChange as CellChange
+from myoscope.quantify.serial_change import SerialChange as SerialChange
+from myoscope.quantify.serial_change import changed_cells as changed_cells
+from myoscope.quantify.serial_change import difference_interval as difference_interval
+from myoscope.quantify.serial_change import false_discoveries_held as false_discoveries_held
+from myoscope.quantify.serial_change import serial_change as serial_change
 from myoscope.quantify.shape import eccentricity as eccentricity
 from myoscope.quantify.shape import shape_index as shape_index
 from myoscope.quantify.shape import wall_semi_axes_mm as wall_semi_axes_mm
