@@ -19,6 +19,11 @@ from myoscope.quantify.defect_maps import severity_map as severity_map
 from myoscope.quantify.function import VentricularFunction as VentricularFunction
 from myoscope.quantify.function import long_axis_length_mm as long_axis_length_mm
 from myoscope.quantify.function import ventricular_function as ventricular_function
+from myoscope.quantify.gating_quality import beat_flags as beat_flags
+from myoscope.quantify.gating_quality import count_flags as count_flags
+from myoscope.quantify.gating_quality import curve_flags as curve_flags
+from myoscope.quantify.gating_quality import gate_counts as gate_counts
+from myoscope.quantify.gating_quality import gating_flags as gating_flags
 from myoscope.quantify.ischaemia import Ischaemia as Ischaemia
 from myoscope.quantify.ischaemia import deficit_parts as deficit_parts
 from myoscope.quantify.ischaemia import ischaemia as ischaemia
