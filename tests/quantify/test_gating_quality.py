@@ -61,7 +61,7 @@ def test_ectopic_beats_are_rejected_and_counted() -> None:
 
 def test_one_gate_in_the_middle_that_lacks_counts_is_not_called_the_last() -> None:
     counts = np.full(8, 1e6)
-    counts[3] = 8e5
+    counts[3] = 7e5
     (flag,) = count_flags(counts, poisson=True)
     assert flag.severity == "warning"
     assert not flag.evidence["last_gates_only"]

@@ -16,6 +16,11 @@ from myoscope.quantify.defect_maps import defect_map as defect_map
 from myoscope.quantify.defect_maps import defect_severity_map as defect_severity_map
 from myoscope.quantify.defect_maps import severities as severities
 from myoscope.quantify.defect_maps import severity_map as severity_map
+from myoscope.quantify.extracardiac import ExtracardiacActivity as ExtracardiacActivity
+from myoscope.quantify.extracardiac import extracardiac_activity as extracardiac_activity
+from myoscope.quantify.field_of_view import heart_truncation as heart_truncation
+from myoscope.quantify.field_of_view import on_detector_mm as on_detector_mm
+from myoscope.quantify.field_of_view import wall_outside_image as wall_outside_image
 from myoscope.quantify.function import VentricularFunction as VentricularFunction
 from myoscope.quantify.function import long_axis_length_mm as long_axis_length_mm
 from myoscope.quantify.function import ventricular_function as ventricular_function
