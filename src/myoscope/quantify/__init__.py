@@ -32,6 +32,8 @@ from myoscope.quantify.gating_quality import gating_flags as gating_flags
 from myoscope.quantify.ischaemia import Ischaemia as Ischaemia
 from myoscope.quantify.ischaemia import deficit_parts as deficit_parts
 from myoscope.quantify.ischaemia import ischaemia as ischaemia
+from myoscope.quantify.lung_heart import LungHeartRatio as LungHeartRatio
+from myoscope.quantify.lung_heart import lung_heart_ratio as lung_heart_ratio
 from myoscope.quantify.motion_frozen import displacement_to_gates as displacement_to_gates
 from myoscope.quantify.motion_frozen import motion_frozen as motion_frozen
 from myoscope.quantify.motion_frozen import motion_frozen_map as motion_frozen_map
