@@ -17,7 +17,7 @@ whole acquisition is no movement: the mean is left where it is.
 
 After the reprojection method of Matsumoto et al. (J Nucl Med 2001;42:687), who let every view move by itself; that
 movements have a shape in time, and that anatomy is told apart, is ours. What it finds on virtual patients stands in
-``tests/correct/test_movement.py``.
+``docs/validation/movement.md``.
 """
 
 from __future__ import annotations
