@@ -22,6 +22,7 @@ from myoscope.reconstruct.mlem import log_likelihood as log_likelihood
 from myoscope.reconstruct.mlem import mlem as mlem
 from myoscope.reconstruct.osem import ordered_subsets as ordered_subsets
 from myoscope.reconstruct.osem import osem as osem
+from myoscope.reconstruct.reproject import reprojector as reprojector
 from myoscope.reconstruct.survey import Survey as Survey
 from myoscope.reconstruct.survey import photopeak as photopeak
 from myoscope.reconstruct.survey import photopeak_keV as photopeak_keV
