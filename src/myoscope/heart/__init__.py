@@ -9,9 +9,6 @@ from myoscope.heart.find import find_by_network as find_by_network
 from myoscope.heart.find import find_left_ventricle as find_left_ventricle
 from myoscope.heart.find_model import find_by_model as find_by_model
 from myoscope.heart.left_ventricle import LeftVentricle as LeftVentricle
-from myoscope.heart.motion_blur import POPULATION_WALL_MM as POPULATION_WALL_MM
-from myoscope.heart.motion_blur import resolution_with_motion_mm as resolution_with_motion_mm
-from myoscope.heart.motion_blur import with_median_thickness as with_median_thickness
 from myoscope.heart.reorient import reorient as reorient
 from myoscope.heart.reorient import resample as resample
 from myoscope.heart.reorient import view_grid as view_grid
@@ -19,3 +16,6 @@ from myoscope.heart.sample import SAMPLING_METHODS as SAMPLING_METHODS
 from myoscope.heart.sample import sample_wall as sample_wall
 from myoscope.heart.slab_fit import default_resolution_mm as default_resolution_mm
 from myoscope.heart.slab_fit import fit_surfaces as fit_surfaces
+from myoscope.heart.soft_wall import SoftWall as SoftWall
+from myoscope.heart.soft_wall import fit_soft_wall as fit_soft_wall
+from myoscope.heart.softness import is_soft as is_soft

@@ -16,6 +16,9 @@ from myoscope.quantify.defect_maps import defect_map as defect_map
 from myoscope.quantify.defect_maps import defect_severity_map as defect_severity_map
 from myoscope.quantify.defect_maps import severities as severities
 from myoscope.quantify.defect_maps import severity_map as severity_map
+from myoscope.quantify.drawn_interval import interval_of_draws as interval_of_draws
+from myoscope.quantify.error_model import DrawCalibration as DrawCalibration
+from myoscope.quantify.error_model import ErrorModel as ErrorModel
 from myoscope.quantify.extracardiac import ExtracardiacActivity as ExtracardiacActivity
 from myoscope.quantify.extracardiac import extracardiac_activity as extracardiac_activity
 from myoscope.quantify.field_of_view import heart_truncation as heart_truncation
@@ -45,10 +48,8 @@ from myoscope.quantify.motion_frozen import displacement_to_gates as displacemen
 from myoscope.quantify.motion_frozen import motion_frozen as motion_frozen
 from myoscope.quantify.motion_frozen import motion_frozen_map as motion_frozen_map
 from myoscope.quantify.normal_limits import build_limits as build_limits
-from myoscope.quantify.perfusion_intervals import Calibration as Calibration
 from myoscope.quantify.perfusion_intervals import PerfusionDraws as PerfusionDraws
 from myoscope.quantify.perfusion_intervals import draw_perfusion as draw_perfusion
-from myoscope.quantify.perfusion_intervals import interval as interval
 from myoscope.quantify.phase import PHASE_INDICES as PHASE_INDICES
 from myoscope.quantify.phase import PhaseAnalysis as PhaseAnalysis
 from myoscope.quantify.phase import PhaseStatistics as PhaseStatistics
@@ -62,6 +63,12 @@ from myoscope.quantify.phase import phase_analysis as phase_analysis
 from myoscope.quantify.phase import phase_statistics_of_many as phase_statistics_of_many
 from myoscope.quantify.phase import phase_weights as phase_weights
 from myoscope.quantify.phase import regional_phase_of_many as regional_phase_of_many
+from myoscope.quantify.quantities import cavity_quantity as cavity_quantity
+from myoscope.quantify.quantities import change_quantities as change_quantities
+from myoscope.quantify.quantities import dilation_quantity as dilation_quantity
+from myoscope.quantify.quantities import function_quantities as function_quantities
+from myoscope.quantify.quantities import perfusion_quantities as perfusion_quantities
+from myoscope.quantify.quantities import phase_quantities as phase_quantities
 from myoscope.quantify.regional_function import WALL_MOTION_TERMS as WALL_MOTION_TERMS
 from myoscope.quantify.regional_function import RegionalFunction as RegionalFunction
 from myoscope.quantify.regional_function import corrected_thickening_percent as corrected_thickening_percent
@@ -98,3 +105,5 @@ from myoscope.quantify.tpd import tpd_of_many as tpd_of_many
 from myoscope.quantify.transient_dilation import TransientDilation as TransientDilation
 from myoscope.quantify.transient_dilation import dilation_limit as dilation_limit
 from myoscope.quantify.transient_dilation import transient_dilation as transient_dilation
+from myoscope.quantify.volume_intervals import ef_interval as ef_interval
+from myoscope.quantify.volume_intervals import volume_interval as volume_interval

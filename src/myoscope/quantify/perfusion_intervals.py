@@ -37,18 +37,8 @@ class PerfusionDraws:
     @property
     def summed_score(self) -> FloatArray:
         """Summed segment scores; a segment that was not seen makes it NaN."""
-        return self.segment_scores.sum(axis=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How draws become an interval: the share of their excess that is taken away, and standard deviations to either
-    side, which together were solved for on virtual patients."""
-
-    unbias: float
-    below: float
-    above: float
-    least: float
+        total: FloatArray = self.segment_scores.sum(axis=1)
+        return total
 
 
 def draw_perfusion(
@@ -83,15 +73,6 @@ def draw_perfusion(
         tpd_of_many(scaled, mean, threshold, weights, group=polar_map.territory, n_groups=len(VESSELS)),
         segment_scores_of_many(scaled, mean, threshold, weights, segment, 17),
     )
-
-
-def interval(observed: float, draws: FloatArray, calibration: Calibration, *, highest: float) -> tuple[float, float]:
-    """95 % interval of what the measurement would have been without noise, between 0 and ``highest``."""
-    excess = float(draws.mean()) - observed
-    spread = max(float(draws.std()), calibration.least)
-    centre = observed - calibration.unbias * max(excess, 0.0)
-    low = float(np.clip(centre - calibration.below * spread, 0.0, observed))
-    return low, float(np.clip(centre + calibration.above * spread, observed, highest))
 
 
 def stretched(value: FloatArray, longer: FloatArray, turned_deg: FloatArray) -> FloatArray:

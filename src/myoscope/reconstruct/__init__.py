@@ -17,6 +17,7 @@ from myoscope.reconstruct.from_projections import image_grid as image_grid
 from myoscope.reconstruct.from_projections import reconstruct as reconstruct
 from myoscope.reconstruct.from_projections import reconstruct_frames as reconstruct_frames
 from myoscope.reconstruct.from_projections import without_gates as without_gates
+from myoscope.reconstruct.halves import split_counts as split_counts
 from myoscope.reconstruct.mlem import Measurement as Measurement
 from myoscope.reconstruct.mlem import log_likelihood as log_likelihood
 from myoscope.reconstruct.mlem import mlem as mlem
