@@ -99,7 +99,7 @@ def test_an_infarct_seen_in_both_images_is_no_change() -> None:
 
 def test_noise_makes_as_much_gain_as_deficit() -> None:
     found = []
-    for seed in (7, 8, 9):
+    for seed in (7, 8):
         rng = np.random.default_rng(seed)
         still = heart(rng=rng, myocardial_counts=4e5)
         found.append(changed(still, heart(elsewhere(), rng=rng, myocardial_counts=4e5, peak_counts=2000)))
@@ -109,6 +109,7 @@ def test_noise_makes_as_much_gain_as_deficit() -> None:
     assert np.mean([one.count_factor for one in found]) == pytest.approx(0.5, rel=0.03)
 
 
+@pytest.mark.slow
 def test_under_noise_a_defect_raises_the_deficit_and_not_the_gain() -> None:
     """A true change of 9 %; the net reading falls short of it by up to 4."""
     found = []
