@@ -36,8 +36,8 @@ from myoscope.core.geometry import FloatArray
 # Walls over the cardiac cycle; thinner or thicker ones are more often a wrong resolution than a disease.
 _PLAUSIBLE_WALL_MM = (6.0, 14.5)
 _SMALL_HEART_EDV_ML, _SMALL_HEART_ESV_ML = 60.0, 20.0
-# Cells whose counts vary less than this over the beat tell noise, not time.
-_LEAST_AMPLITUDE_PERCENT = 5.0
+LEAST_AMPLITUDE_PERCENT = 5.0
+"""Cells whose counts vary less than this over the beat tell noise, not time."""
 _N_DRAWS = 160
 
 Sampling = Literal["surface", "profile", "hybrid"]
@@ -253,7 +253,7 @@ def measure_function(
         "thickening_counts": regional.corrected_thickening,
     }
     flags = list(quantify.gating_flags(image, cavity_mL=surfaces.cavity_mL))
-    relative_noise = _gate_noise(gates)
+    relative_noise = gate_noise(gates)
     quantities = [
         *quantify.function_quantities(function, fwhm_mm=wall.fwhm_mm, relative_noise=relative_noise, sex=sex),
         Quantity("wall motion, mean", _mean(regional.motion), "mm", group="function"),
@@ -270,7 +270,7 @@ def measure_function(
             )
         )
     try:
-        found, phase_maps = quantify.phase_quantities(gates, least_amplitude_percent=_LEAST_AMPLITUDE_PERCENT, rng=rng)
+        found, phase_maps = quantify.phase_quantities(gates, least_amplitude_percent=LEAST_AMPLITUDE_PERCENT, rng=rng)
         quantities += found
         maps |= phase_maps
     except MyoscopeError as error:
@@ -287,7 +287,7 @@ def measure_function(
     return Function(tuple(quantities), maps, curve, tuple(flags), gates, function)
 
 
-def _gate_noise(gates: Sequence[PolarMap]) -> float | None:
+def gate_noise(gates: Sequence[PolarMap]) -> float | None:
     """Noise of one cell of one gate as a share of its counts, None where too few gates tell it."""
     counts = np.stack([gate.value for gate in gates])
     try:

@@ -194,6 +194,8 @@ def read_limits_folder(folder: Path, *, trusted: Iterable[Signer] | None = None)
 def shipped_limits() -> tuple[SignedLimits, ...]:
     """The limits that come with Myoscope, from virtual patients; believed only if the project signed them."""
     place = Path(__file__).parent / "limits"
+    if not (place / KEY_FILE).is_file():
+        return ()
     signer = Signer(**json.loads((place / KEY_FILE).read_text(encoding="utf-8")))
     return read_limits_folder(place, trusted=(signer,))
 

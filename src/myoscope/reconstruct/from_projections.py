@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from myoscope.physics.operator import Projector
 
 _VIEWS_PER_SUBSET = 4
-_HEART_BOX_MM, _GATE_PASSES = 144.0, 3
+_HEART_BOX_MM, _GATE_PASSES = 144.0, 6
 _ROUNDING = 1e-4  # simulated expected counts may lie this share of the maximum below zero
 _SQUARE = 1e-3  # by how much the sides of a square pixel may differ
 # Grids of cameras that look at the heart only: what radiates from beside the field of view needs a place to go.
