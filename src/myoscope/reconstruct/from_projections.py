@@ -425,13 +425,14 @@ def _projector(
                 f"{geometry.detector_shape} pixels, these projections {projections.n_views} of "
                 f"{projections.counts.shape[-2:]}"
             )
-        said.append(f"response of the {geometry.name} camera modelled")
+        modelled = settings.response == "auto"
+        said.append(f"response of the {geometry.name} camera modelled" if modelled else "response not modelled")
     if isinstance(geometry, PinholeGeometry):
         from myoscope.physics.pinhole import pinhole_projector
 
         projector = pinhole_projector(
             grid,
-            geometry=geometry,
+            geometry=geometry if modelled else geometry.sharp(),
             attenuation=attenuation,
             reach_mm=_PINHOLE_REACH_MM,
             clear_mm=_PINHOLE_CLEAR_MM,
@@ -440,7 +441,14 @@ def _projector(
     if geometry is not None:
         from myoscope.physics.columns import column_projector
 
-        return column_projector(grid, geometry=geometry, attenuation=attenuation, energy_keV=energy_keV), said
+        projector = column_projector(
+            grid,
+            geometry=geometry,
+            attenuation=attenuation,
+            energy_keV=energy_keV,
+            response="modelled" if modelled else "left out",
+        )
+        return projector, said
 
     from myoscope.physics.parallel import parallel_projector
 

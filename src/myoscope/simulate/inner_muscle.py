@@ -5,9 +5,9 @@ here. They take up tracer as the wall they rise from, and an image shows them as
 otherwise be round, and a wall that looks thicker than it is, the more so in systole, when they have less room.
 
 In adults both together hold a fifth or so of the mass of the compact wall (Chuang et al., J Cardiovasc Magn Reson
-2012;14:26; to be checked in the paper). Here it is 4.5 and 3.5 % on average: with more, virtual cavities are fuller and
-have brighter spots than those of real images. Trabeculae line the apical two thirds, least on the septum, in ridges of a few millimetres that
-differ from person to person.
+2012;14:26; to be checked in the paper). Here it is 4.5 and 3.5 % on average: with more, virtual cavities are fuller
+and have brighter spots than those of real images. Trabeculae line the apical two thirds, least on the septum, in
+ridges of a few millimetres that differ from person to person.
 """
 
 from __future__ import annotations
