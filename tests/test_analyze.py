@@ -295,7 +295,7 @@ def test_projections_that_cannot_be_reconstructed_say_why() -> None:
     empty = acquired()
     assert isinstance(empty.image, Projections)
     image = replace(empty.image, counts=np.zeros_like(empty.image.counts))
-    results = analyze_study(Study("patient", (replace(empty, image=image),)), settings=MODEL)
+    results = studied(Study("patient", (replace(empty, image=image),)), settings=MODEL)
     assert len(results) == 1
     assert "no counts" in results[0].not_done[0]
 

@@ -78,8 +78,8 @@ def test_when_the_beat_begins_and_how_large_the_heart_is_leave_the_ejection_frac
 
 
 def test_few_gates_or_impossible_volumes_make_no_curve() -> None:
-    with pytest.raises(InvalidValue, match="6 gates or more, got 4"):
-        volume_curve([100, 80, 60, 80])
+    with pytest.raises(InvalidValue, match="4 gates or more, got 3"):
+        volume_curve([100, 80, 60])
     with pytest.raises(InvalidValue, match="positive"):
         volume_curve([100, 80, 60, 0, 60, 80])
 

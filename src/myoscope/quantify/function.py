@@ -55,11 +55,11 @@ def volume_curve(gate_mL: ArrayLike, *, rr_ms: float | None = None, harmonics: i
     Raises
     ------
     InvalidValue
-        Fewer than 6 gates, or volumes that are not positive numbers.
+        Fewer than 4 gates, or volumes that are not positive numbers.
     """
     gates = np.asarray(gate_mL, np.float64)
-    if gates.ndim != 1 or gates.size < 6:
-        raise InvalidValue(f"a volume curve needs 6 gates or more, got {gates.size}")
+    if gates.ndim != 1 or gates.size < 4:
+        raise InvalidValue(f"a volume curve needs 4 gates or more, got {gates.size}")
     if not (np.isfinite(gates).all() and gates.min() > 0):
         raise InvalidValue("volumes of gates are positive numbers")
     time = (np.arange(_POINTS) + 0.5) / _POINTS

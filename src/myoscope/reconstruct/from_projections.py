@@ -430,7 +430,7 @@ def _projector(
     if isinstance(geometry, PinholeGeometry):
         from myoscope.physics.pinhole import pinhole_projector
 
-        projector = pinhole_projector(
+        projector: Projector = pinhole_projector(
             grid,
             geometry=geometry if modelled else geometry.sharp(),
             attenuation=attenuation,

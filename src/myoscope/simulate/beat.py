@@ -408,5 +408,5 @@ def _matter(heart: Heart, wall: MovingWall, pieces: FloatArray, times: FloatArra
     for name, parts in (("atrial_blood", blood_parts), ("atrial_wall", wall_parts)):
         points = np.concatenate([p.points for p in parts], axis=1)[1:]
         volumes = np.concatenate([p.volume_mL for p in parts], axis=1)[1:]
-        matter[name] = lps(Samples(points, volumes))
+        matter[name] = lps(Samples(points.astype(np.float32), volumes.astype(np.float32)))
     return matter
