@@ -229,7 +229,7 @@ class _Probe:
         curves = read_frames(self.volume, beyond, self.shifts_mm)
         block = np.nan_to_num(curves).reshape(len(curves), rings // 4, 4, angles // 6, 6).mean(axis=(2, 4))
         share: FloatArray = np.nan_to_num(self.fit(block.reshape(len(curves), -1).T).of("v_rv"))
-        yes: NDArray[np.bool_] = share.reshape(rings // 4, angles // 6) > _BESIDE_RIGHT
+        yes: NDArray[np.bool_] = np.asarray(share.reshape(rings // 4, angles // 6) > _BESIDE_RIGHT)
         return np.repeat(np.repeat(yes, 4, axis=0), 6, axis=1)
 
     def blur(self) -> Blur:
@@ -249,7 +249,7 @@ def _lent(curves: FloatArray, place: WallPlace, sd_mm: float) -> FloatArray:
     points = place.mid_mm.reshape(-1, 3)
     square = (points**2).sum(axis=1)
     apart = np.maximum(square[:, None] + square[None] - 2 * points @ points.T, 0)
-    seen = np.isfinite(curves).all(axis=1)
+    seen: NDArray[np.bool_] = np.isfinite(curves).all(axis=1)
     weight = np.exp(-0.5 * apart / sd_mm**2) * (place.area_mm2.ravel() * seen)
     lent = weight @ np.where(seen[:, None], curves, 0.0) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
     return np.where(seen[:, None], lent, np.nan)
