@@ -17,7 +17,7 @@ from myoscope.report.quantity_text import Told, tell
 GROUP_TITLES: Mapping[str, str] = MappingProxyType(
     {
         "perfusion": "Perfusion",
-        "change": "Change, stress to rest",
+        "change": "Change",
         "function": "Function",
         "phase": "Synchrony",
         "shape": "Shape",
@@ -105,7 +105,7 @@ def number_tables(result: StudyResult) -> Numbers:
     groups = comparisons(result.series, result.pairs)
     members = [m for group in groups for m in group.members]
     hearts = [_Source(state_label(m), m.series.name, m.heart.quantities) for m in members if m.heart is not None]
-    pairs = [_Source(f"{p.stress}, {p.rest}", f"{p.stress}, {p.rest}", p.quantities) for p in result.pairs]
+    pairs = [_Source(f"{p.stress} to {p.rest}", f"{p.stress} to {p.rest}", p.quantities) for p in result.pairs]
     shown: list[tuple[str, list[_Source]]] = []
     absent: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for group, title in GROUP_TITLES.items():
