@@ -103,7 +103,7 @@ def test_flags_inferences_and_failures_are_all_said(stress: SeriesResult, rest: 
     assert "The file is empty (0 bytes)." in page.text
     assert "x.dcm" not in page.text
     assert "state = stress, from word ESTRESSE in SeriesDescription" in page.text
-    assert "Function, nothing for stress, rest: the series is not gated." in page.text
+    assert "Not measured: function of stress, rest (the series is not gated)." in page.text
     assert "70 to 110" in page.text
     assert "2 % not seen" in page.text
     assert page.text.index("The two finders disagree") < page.text.index("Short axis")  # before the pictures

@@ -35,7 +35,7 @@ def limits_note(hearts: Sequence[HeartResult]) -> str:
     """What a reader of the maps must know about their limits, in a sentence or two."""
     used = [heart.limits for heart in hearts if heart.limits is not None]
     if not used:
-        return "No normal limits were used: what is abnormal is not marked." if hearts else ""
+        return "No normal limits were used (see Normal limits): what is abnormal is not marked." if hearts else ""
     counts = sorted({limits.n for limits in used})
     virtual = any(from_virtual_patients(limits) for limits in used)
     how_many = " and ".join(str(n) for n in counts)
