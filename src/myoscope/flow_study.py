@@ -249,7 +249,7 @@ def _lent(curves: FloatArray, place: WallPlace, sd_mm: float) -> FloatArray:
     points = place.mid_mm.reshape(-1, 3)
     square = (points**2).sum(axis=1)
     apart = np.maximum(square[:, None] + square[None] - 2 * points @ points.T, 0)
-    seen: NDArray[np.bool_] = np.isfinite(curves).all(axis=1)
+    seen: NDArray[np.bool_] = np.asarray(np.isfinite(curves).all(axis=1))
     weight = np.exp(-0.5 * apart / sd_mm**2) * (place.area_mm2.ravel() * seen)
     lent = weight @ np.where(seen[:, None], curves, 0.0) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
     return np.where(seen[:, None], lent, np.nan)
