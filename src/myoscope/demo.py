@@ -54,7 +54,9 @@ def write_pet_demo_study(
     from myoscope.virtual_pet import PetPatientSettings, simulate_pet_patient
 
     io.refuse_existing(folder, replace=overwrite, sign=io.TRUTH_FILE)
-    settings = PetPatientSettings(seed=seed, site=SITE, index=_plain_pet_case(seed), disease=DISEASE, overwrite=overwrite)
+    settings = PetPatientSettings(
+        seed=seed, site=SITE, index=_plain_pet_case(seed), disease=DISEASE, overwrite=overwrite
+    )
     return simulate_pet_patient(settings, folder, progress=progress)
 
 

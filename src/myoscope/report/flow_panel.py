@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoscope.core import FlowResult, PairResult, SeriesResult
+from myoscope.core import FlowCurves, FlowResult, PairResult, SeriesResult
 from myoscope.core.geometry import FloatArray
 from myoscope.report.map_disc import Ground, MapDisc, map_disc
 from myoscope.report.map_panel import Cell, MapPanel
@@ -63,10 +63,25 @@ def flow_panel(
     if not members:
         return None
     flows = [(m, flow) for m, flow, _ in members]
+    flows = [(m, replace(flow, curves=_in_thousands(flow.curves))) for m, flow in flows]
     charts = [_blood_chart(flows)]
     charts += [_region_chart(flows, n, name) for n, name in enumerate(flows[0][1].curves.regions)]
     charts.append(_motion_chart(flows))
     return FlowPanel(_maps(members, pair, table), tuple(charts), _note([flow for _, flow in flows], pair))
+
+
+def _in_thousands(curves: FlowCurves) -> FlowCurves:
+    """Curves in kBq/mL instead of Bq/mL, so that numbers fit beside an axis."""
+    if curves.unit != "Bq/mL":
+        return curves
+    return replace(
+        curves,
+        left=curves.left / 1000,
+        right=curves.right / 1000,
+        measured=curves.measured / 1000,
+        fitted=curves.fitted / 1000,
+        unit="kBq/mL",
+    )
 
 
 def _maps(
@@ -115,8 +130,6 @@ def _region_told(name: str, value: float | None) -> Told:
 
 
 def _with_facts(disc: MapDisc, facts: tuple[Told, ...]) -> MapDisc:
-    from dataclasses import replace
-
     return replace(disc, facts=facts)
 
 
@@ -158,7 +171,8 @@ def _region_chart(flows: Sequence[tuple[SeriesResult, FlowResult]], n: int, name
             interval = "" if one.low is None or one.high is None else f"{one.low:.2f} to {one.high:.2f}"
             facts.append(Told(state_label(member), f"{one.value:.2f} mL/min/g", interval))
     return FlowChart(
-        f"{name}, measured (points) and fitted", tuple(lines), across, scale.ticks(FLOW_FRAME), tuple(facts),
+        f"{name}, {flows[0][1].curves.unit}: measured (points), fitted",
+        tuple(lines), across, scale.ticks(FLOW_FRAME), tuple(facts),
         f"Activity of the wall over minutes, {name}; "
         + "; ".join(f"{f.name} {f.text} ({f.interval})" for f in facts),
     )  # fmt: skip
