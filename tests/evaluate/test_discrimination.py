@@ -154,8 +154,11 @@ def test_bootstrap_is_the_same_for_the_same_seed_however_it_is_cut_up(monkeypatc
 
 
 def test_bootstrap_says_when_there_are_too_few_patients() -> None:
-    with pytest.raises(InvalidValue, match="too few patients for an interval"):
-        bootstrap(weighted_auc([1, 0, 0], [0.3, 0.2, 0.1]), 3, rng=np.random.default_rng(0), resamples=100)
+    (found,) = bootstrap(weighted_auc([1, 0, 0], [0.3, 0.2, 0.1]), 3, rng=np.random.default_rng(0), resamples=100)
+    assert found.value == 1
+    assert np.isnan(found.low)
+    assert found.method.startswith("no interval: only")
+    assert not found.excludes_zero
 
 
 def test_roc_curve_agrees_with_scikit_learn_at_every_threshold() -> None:

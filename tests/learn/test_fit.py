@@ -30,7 +30,7 @@ PACE = FitSettings(steps=40, batch=16, peak_learning_rate=3e-2, weight_decay=0.0
 def _network(seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+        return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 1))
 
 
 def _draw(rng: np.random.Generator) -> Batch:

@@ -98,9 +98,7 @@ def test_the_place_of_a_defect_matters(kind: type[nn.Module]) -> None:
         assert not torch.allclose(turned, network(maps, covariates), atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "kind", [VesselCnn, *(pytest.param(kind, marks=pytest.mark.slow) for kind in (FusedCnn, PolarResnet))]
-)
+@pytest.mark.parametrize("kind", BACKBONES)
 def test_an_ensemble_comes_back_from_its_files_and_answers_alike_in_onnx(kind: type[nn.Module], tmp_path: Path) -> None:
     from myoscope.learn import export_onnx
 

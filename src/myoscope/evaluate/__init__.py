@@ -62,6 +62,9 @@ from myoscope.evaluate.roc import roc_curve as roc_curve
 from myoscope.evaluate.roc import sensitivity_at_matched_specificity as sensitivity_at_matched_specificity
 from myoscope.evaluate.roc import sensitivity_at_specificity as sensitivity_at_specificity
 from myoscope.evaluate.roc import specificity_at_matched_sensitivity as specificity_at_matched_sensitivity
+from myoscope.evaluate.shortcuts import Shortcut as Shortcut
+from myoscope.evaluate.shortcuts import audit_shortcut as audit_shortcut
+from myoscope.evaluate.shortcuts import shortcut_lines as shortcut_lines
 from myoscope.evaluate.subgroups import Factor as Factor
 from myoscope.evaluate.subgroups import Subgroup as Subgroup
 from myoscope.evaluate.subgroups import bands as bands

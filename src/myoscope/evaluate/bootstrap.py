@@ -7,12 +7,12 @@ segments, repeated studies) are drawn together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.evaluate.estimate import Estimate, cluster_numbers, outcome_and_scores, probabilities
 
@@ -55,10 +55,8 @@ def bootstrap(
 ) -> tuple[Estimate, ...]:
     """A statistic of ``n`` rows with percentile intervals, one `Estimate` for each number it gives.
 
-    Raises
-    ------
-    InvalidValue
-        The statistic does not exist in more than a tenth of the resamples: too few patients to say how sure it is.
+    Where the statistic does not exist in more than a tenth of the resamples (an outcome did not occur, a fit did not
+    converge) there are too few patients to say how sure it is: the interval is NaN and ``method`` says why.
     """
     whole = np.atleast_2d(np.asarray(statistic(np.ones((1, n)))).reshape(1, -1))[0]
     drawn = resampled(statistic, n, resamples, rng=rng, cluster=cluster).reshape(resamples, -1)
@@ -66,10 +64,9 @@ def bootstrap(
     for value, column in zip(whole, drawn.T, strict=True):
         known = column[np.isfinite(column)]
         if known.size < _LEAST_SHARE * resamples:
-            raise InvalidValue(
-                f"only {known.size} of {resamples} resamples of {n} rows have this statistic (both outcomes must occur "
-                "in each); there are too few patients for an interval"
-            )
+            why = f"no interval: only {known.size} of {resamples} resamples of {n} rows have this statistic"
+            estimates.append(Estimate(float(value), math.nan, math.nan, n, why, n_events, level))
+            continue
         low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
         estimates.append(
             Estimate(

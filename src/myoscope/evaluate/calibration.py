@@ -24,7 +24,7 @@ from myoscope.evaluate.estimate import BoolArray, Estimate, outcome_and_scores, 
 
 _SMALLEST = 1e-6  # log-odds of 0 and 1 are infinite; nothing here hangs on how large they are
 _KNOTS = (0.05, 0.275, 0.5, 0.725, 0.95)
-_MOST_STEPS = 40
+_MOST_STEPS, _LONGEST_STEP, _CONVERGED = 40, 4.0, 1e-9  # of Newton, in log-odds
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +232,15 @@ def logistic_fit(
         # A trace of ridge keeps a resample that determines nothing from stopping the others.
         curvature += 1e-10 * (1 + np.trace(curvature, axis1=1, axis2=2))[:, None, None] * np.eye(n_columns)
         step = np.linalg.solve(curvature, slope[:, :, None])[:, :, 0]
-        step *= np.minimum(1, 4 / np.maximum(np.abs(step).max(axis=1), 1e-12))[:, None]
+        # How far the log-odds of any row would move: what is large for a coefficient hangs on its column.
+        reach = np.abs(step @ design.T).max(axis=1)
+        step *= np.minimum(1, _LONGEST_STEP / np.maximum(reach, 1e-12))[:, None]
         beta[active] += step
-        still = np.abs(step).max(axis=1) > 1e-9
+        still = reach > _CONVERGED
         active[np.flatnonzero(active)[~still]] = False
         if not active.any():
             break
-    beta[active | (np.abs(beta).max(axis=1) > 1e3)] = np.nan
+    beta[active] = np.nan
     return beta
 
 
@@ -264,8 +266,13 @@ def _knots(p: FloatArray) -> FloatArray:
     return knots
 
 
-def _spline(x: FloatArray, knots: FloatArray) -> FloatArray:
-    """Restricted cubic spline: ones, x, and a cubic between the knots that is a line beyond them, (n, knots)."""
+def _spline(log_odds: FloatArray, knots_at: FloatArray) -> FloatArray:
+    """Restricted cubic spline: ones, x, and a cubic between the knots that is a line beyond them, (n, knots).
+
+    x is the log-odds in units of the span of the knots, so that predictions that hardly differ have a curve too.
+    """
+    span = float(knots_at[-1] - knots_at[0]) or 1.0
+    x, knots = (log_odds - knots_at[0]) / span, (knots_at - knots_at[0]) / span
     columns = [np.ones_like(x), x]
     last, before = knots[-1], knots[-2] if len(knots) > 1 else knots[-1]
     for knot in knots[:-2]:

@@ -268,7 +268,7 @@ def paper(
 def _said(e: Estimate) -> str:
     if math.isnan(e.value):
         return "none"
-    return f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})"
+    return f"{e.value:.3f} (no interval)" if math.isnan(e.low) else f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})"
 
 
 def _signed(e: Estimate | None) -> str:

@@ -29,7 +29,7 @@ def integrated_gradients(
     *,
     target: str,
     baseline_name: str,
-    steps: int = 32,
+    steps: int = 64,
     model_card: str = "",
 ) -> Explanation:
     """Attribution of each cell of each map (channel, ring, angle); cells that were not seen get nothing."""

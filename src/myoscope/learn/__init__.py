@@ -22,6 +22,10 @@ from myoscope.learn.splits import patient_groups as patient_groups
 from myoscope.learn.temperature import fit_temperature as fit_temperature
 from myoscope.learn.tracking import csv_log as csv_log
 from myoscope.learn.tracking import mlflow_log as mlflow_log
+from myoscope.learn.trained_model import Answers as Answers
+from myoscope.learn.trained_model import TrainedModel as TrainedModel
+from myoscope.learn.trained_model import load_model as load_model
+from myoscope.learn.trained_model import save_model as save_model
 from myoscope.learn.weights import OnnxNetwork as OnnxNetwork
 from myoscope.learn.weights import export_onnx as export_onnx
 from myoscope.learn.weights import file_sha256 as file_sha256

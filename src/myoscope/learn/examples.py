@@ -23,6 +23,7 @@ class Examples:
     float32; NaN is a wall not seen, an image not made, a value not known, an outcome not verified. A target is 0 or 1,
     or a value. ``channels``, ``covariate_names`` and ``target_names`` say what stands where; names of covariates carry
     their unit. ``about`` holds columns (study,) that are not fed to a network: site, camera, sex, baseline scores.
+    ``left_out`` says in sentences which studies of the cohort are not here, and why.
     """
 
     patient: NDArray[np.str_]
@@ -35,6 +36,7 @@ class Examples:
     target_names: tuple[str, ...]
     cohort_sha256: str
     about: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("patient", "study"):
@@ -89,6 +91,7 @@ class Examples:
             self.target_names,
             self.cohort_sha256,
             {name: value[chosen] for name, value in self.about.items()},
+            self.left_out,
         )
 
     def __repr__(self) -> str:

@@ -1,10 +1,10 @@
 """The fit loop that teaches every network here.
 
-A step draws its batch from a generator seeded by (seed, step), so a run that was killed and resumed sees the batches an
-unbroken one sees and ends with the same weights. What is given back is the running average of the weights, at the
-validation where it was best if there is one. One GPU, several, several machines, or half precision are a matter of
-`Hardware` (lightning's Fabric underneath); with several devices each draws its own batch, so the batch is that many
-times larger. Averaging weights along the path: Tarvainen and Valpola 2017.
+A step draws its batch, and a network its dropout, from generators seeded by (seed, step), so a run that was killed and
+resumed does what an unbroken one does and ends with the same weights. What is given back is the running average of the
+weights (Tarvainen and Valpola 2017), at the validation where it was best if there is one. One GPU, several, several
+machines, or half precision are a matter of `Hardware` (lightning's Fabric underneath); with several devices each draws
+its own batch, so the batch is that many times larger.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -164,7 +165,7 @@ def fit(
             group["lr"] = _rate(step, settings)
         seed = [settings.seed, step] if fabric.world_size == 1 else [settings.seed, step, fabric.global_rank]
         batch = tuple(fabric.to_device(part) for part in draw(np.random.default_rng(seed)))
-        with fabric.autocast():
+        with _seeded(seed, fabric), fabric.autocast():
             cost = loss(wrapped, batch)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(cost)
@@ -188,6 +189,15 @@ def fit(
     fabric.barrier()
     chosen = best if settings.validate_every else average
     return Fitted(chosen.cpu().eval(), state["best_step"] or state["step"], state["step"], tuple(state["history"]))
+
+
+@contextmanager
+def _seeded(seed: list[int], fabric: Fabric) -> Iterator[None]:
+    """What a network draws itself (dropout) hangs on the step alone, and nobody else's generator is moved."""
+    devices = [fabric.device.index] if fabric.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(np.random.SeedSequence([*seed, 1]).generate_state(1)[0]))
+        yield
 
 
 def _rate(step: int, settings: FitSettings) -> float:

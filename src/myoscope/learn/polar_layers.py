@@ -6,6 +6,9 @@ heart the next cell lies on the other side. These layers go on round the circle 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch  # noqa: TID253 - this module is layers; whoever imports it wants torch
 from torch import Tensor, nn  # noqa: TID253 - as above
 
@@ -22,15 +25,26 @@ def pad_polar(maps: Tensor, margin: int) -> Tensor:
     InvalidValue
         An odd number of angles: nothing lies opposite.
     """
-    n_angles = maps.shape[-1]
+    # Numbers and not tensors, also while the network is traced for export.
+    n_rings, n_angles = int(maps.shape[-2]), int(maps.shape[-1])
     if n_angles % 2:
         raise InvalidValue(f"a polar map with {n_angles} angles has no opposite cells; use an even number")
-    half = n_angles // 2
+    source = _sources(n_rings, n_angles, margin).to(maps.device)
+    # One look-up instead of a dozen slices: as fast here, and a tenth of the nodes in an exported graph.
+    padded = maps.flatten(2).index_select(2, source)
+    return padded.reshape(maps.shape[0], maps.shape[1], n_rings + 2 * margin, n_angles + 2 * margin)
+
+
+@lru_cache(maxsize=32)
+def _sources(n_rings: int, n_angles: int, margin: int) -> Tensor:
+    """Which cell each cell of a padded map is taken from, counted along the rings."""
+    ring = np.arange(-margin, n_rings + margin)
+    angle = np.arange(-margin, n_angles + margin)
     # Beyond the apex the first ring follows again, seen from the other side.
-    across = torch.cat([maps[..., :margin, half:], maps[..., :margin, :half]], dim=-1).flip(-2)
-    beyond = maps[..., -1:, :].expand(*maps.shape[:-2], margin, n_angles)
-    tall = torch.cat([across, maps, beyond], dim=-2)
-    return torch.cat([tall[..., -margin:], tall, tall[..., :margin]], dim=-1)
+    opposite = np.where(ring < 0, n_angles // 2, 0)
+    ring = np.minimum(np.where(ring < 0, -1 - ring, ring), n_rings - 1)
+    cell = ring[:, None] * n_angles + (angle[None] + opposite[:, None]) % n_angles
+    return torch.from_numpy(cell.ravel())
 
 
 class PolarConv(nn.Module):

@@ -39,7 +39,7 @@ class TeachSettings:
     """What decides an ensemble's weights besides its design.
 
     ``counts`` are the channels that counting noise reaches, ``groups`` those that come from one image and may be left
-    out together. ``loss`` is the binary cross-entropy of known targets unless a network brings its own.
+    out together. With ``frozen`` the heads are first taught by these settings while the trunk stays as it was borrowed.
     """
 
     fit: FitSettings
@@ -47,6 +47,7 @@ class TeachSettings:
     augmentation: PolarAugmentation
     counts: tuple[int, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
+    frozen: FitSettings | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +102,37 @@ def teach_ensemble(
         # The tested fold stops this member; the fold that cross-validation would stop it by teaches as well.
         teaching = np.sort(np.concatenate([split.training, split.validation]))
         network = build(member)
-        _fit_scales(network, maps[teaching], covariates[teaching])
+        network.fit_scales(maps[teaching], covariates[teaching])  # type: ignore[operator]
         if prepare is not None:
             prepare(network, member)
+
+        name = f"member-{member}"
 
         def within(step: str, fraction: float, *, number: int = member) -> None:
             tell(f"network {number + 1} of {settings.members}: {step}", (number + fraction) / settings.members)
 
-        name = f"member-{member}"
+        draw = _draws(maps, covariates, targets, teaching, weight, settings)
+        validate = _validation(maps, covariates, targets, split.test)
+        if settings.frozen is not None:
+            network.freeze_trunk(True)  # type: ignore[operator]
+            fitted = fit(
+                network,
+                draw,
+                _loss,
+                replace(settings.frozen, seed=settings.fit.seed + 1000 * (member + 1) + 1),
+                checkpoint=folder / f"{name}-frozen.pt",
+                validate=validate,
+                fabric=fabric,
+            )
+            network, seconds = fitted.network, seconds + fitted.history[-1]["seconds"]
+            network.freeze_trunk(False)  # type: ignore[operator]
         fitted = fit(
             network,
-            _draws(maps, covariates, targets, teaching, weight, settings),
+            draw,
             _loss,
             replace(settings.fit, seed=settings.fit.seed + 1000 * (member + 1)),
             checkpoint=folder / f"{name}.pt",
-            validate=_validation(maps, covariates, targets, split.test),
+            validate=validate,
             fabric=fabric,
             log=(log or (lambda one: csv_log(folder / f"{one}.csv")))(name),
             progress=within,
@@ -146,11 +163,6 @@ def logits_of(network: nn.Module, examples: Examples) -> FloatArray:
     return logits
 
 
-def _fit_scales(network: nn.Module, maps: Tensor, covariates: Tensor) -> None:
-    network.maps.fit(maps)  # type: ignore[operator, union-attr]
-    network.covariates.fit(covariates)  # type: ignore[operator, union-attr]
-
-
 def _draws(
     maps: Tensor,
     covariates: Tensor,
@@ -179,12 +191,14 @@ def _loss(network: nn.Module, batch: Batch) -> Tensor:
 def _validation(
     maps: Tensor, covariates: Tensor, targets: Tensor, rows: NDArray[np.intp]
 ) -> Callable[[nn.Module], float]:
+    held_out = torch.from_numpy(np.array(rows))
+
     def validate(network: nn.Module) -> float:
         device = next(network.parameters()).device
         answers = [
             network(maps[part].to(device), covariates[part].to(device)).cpu()
-            for part in np.array_split(rows, max(1, -(-rows.size // _AT_ONCE)))
+            for part in torch.split(held_out, _AT_ONCE)
         ]
-        return float(known_cross_entropy(torch.cat(answers), targets[rows]).detach())
+        return float(known_cross_entropy(torch.cat(answers), targets[held_out]).detach())
 
     return validate

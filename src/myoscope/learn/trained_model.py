@@ -1,15 +1,16 @@
 """A trained model in its folder: card, weights, ONNX graph, and what its usual inputs look like.
 
 ``<system>.json`` and ``.md`` (the card), ``.safetensors`` (to go on teaching, to explain by gradients), ``.onnx`` (to
-predict, without torch), ``.npz`` (`InputDescription`). Hashes of all files stand in the card and are checked when
-they are loaded.
+predict, without torch), ``.npz`` (`InputDescription`, and the maps of a normal heart). Hashes of all files stand in
+the card and are checked when they are loaded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _AT_ONCE = 256
+_NORMAL = "normal_maps"
 _INTERVAL_Z = 1.96
 
 
@@ -56,11 +58,21 @@ class Answers:
 
 
 class TrainedModel:
-    """A model that predicts by onnxruntime; `load_model` reads it."""
+    """A model that predicts by onnxruntime; `load_model` reads it.
 
-    def __init__(self, card: ModelCard, network: OnnxNetwork, description: InputDescription) -> None:
+    ``normal_maps`` (channel, ring, angle) is what a normal heart looks like to it: what explanations compare with.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        network: OnnxNetwork,
+        description: InputDescription,
+        normal_maps: NDArray[np.float32],
+    ) -> None:
         self.card = card
         self.description = description
+        self.normal_maps = normal_maps
         self._network = network
 
     @property
@@ -122,7 +134,7 @@ class TrainedModel:
         n_members = logits.shape[1]
         # Grouped jackknife: (k - 1)/k times the sum of squared differences from the mean.
         spread = logits.std(axis=1) * np.sqrt(n_members - 1)
-        strangeness = self.description.strangeness(scaled_maps(maps, self.card))
+        strangeness = self.description.strangeness(described_maps(maps, self.card.numbers))
         limit = float(self.card.numbers["strangeness_limit"])
         return Answers(
             self.targets,
@@ -135,10 +147,11 @@ class TrainedModel:
         )
 
 
-def scaled_maps(maps: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
-    """Maps as the description of usual inputs takes them: each channel by its training spread."""
-    spread = np.asarray(card.numbers["channel_spread"], np.float32)
-    scaled: NDArray[np.float32] = maps / spread[:, None, None]
+def described_maps(maps: NDArray[np.float32], numbers: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The channels by which usual inputs are known, each in units of its training spread."""
+    channels = list(numbers["described_channels"])
+    spread = np.asarray(numbers["described_spread"], np.float32)
+    scaled: NDArray[np.float32] = maps[:, channels] / spread[:, None, None]
     return scaled
 
 
@@ -147,8 +160,7 @@ def save_model(
     card: ModelCard,
     ensemble: nn.Module,
     description: InputDescription,
-    *,
-    map_shape: tuple[int, int] = (40, 72),
+    normal_maps: NDArray[np.float32],
 ) -> ModelCard:
     """Write a trained ensemble with its card into a folder; gives the card with the hashes of the files.
 
@@ -161,14 +173,15 @@ def save_model(
         ensemble,
         folder / f"{name}.onnx",
         inputs={
-            "maps": (len(card.numbers["channels"]), *map_shape),
+            "maps": normal_maps.shape,
             "covariates": (len(card.numbers["covariates"]),),
         },
         output_names=("logit",),
         one_batch=True,
     )
     with (folder / f"{name}.npz").open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **description.arrays())
+        arrays = description.arrays() | {_NORMAL: normal_maps.astype(np.float32)}
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     files[f"{name}.npz"] = file_sha256(folder / f"{name}.npz")
     complete = replace(card, files=files)
     complete.write(folder)
@@ -188,9 +201,10 @@ def load_model(folder: Path, system: str) -> TrainedModel:
     card = read_card(folder, system)
     require_hash(folder / f"{system}.npz", card.files[f"{system}.npz"])
     with np.load(folder / f"{system}.npz", allow_pickle=False) as arrays:
-        description = InputDescription.of_arrays({name: arrays[name] for name in arrays.files})
+        normal_maps = arrays[_NORMAL]
+        description = InputDescription.of_arrays({name: arrays[name] for name in arrays.files if name != _NORMAL})
     network = OnnxNetwork(folder / f"{system}.onnx", sha256=card.files[f"{system}.onnx"])
-    return TrainedModel(card, network, description)
+    return TrainedModel(card, network, description, normal_maps)
 
 
 def load_ensemble(folder: Path, card: ModelCard, ensemble: nn.Module) -> nn.Module:

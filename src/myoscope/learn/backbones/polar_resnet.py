@@ -62,6 +62,11 @@ class PolarResnet(nn.Module):
     def forward(self, maps: Tensor, covariates: Tensor) -> Tensor:
         return self.head(self.features(maps), covariates)
 
+    def fit_scales(self, maps: Tensor, covariates: Tensor) -> None:
+        """Take the scales of the inputs from training studies."""
+        self.maps.fit(maps)
+        self.covariates.fit(covariates)
+
     def features(self, maps: Tensor) -> Tensor:
         """(batch, channel, 5, 18)"""
         features: Tensor = self.trunk(torch.relu(self.stem(self.maps(maps))))
