@@ -5,73 +5,22 @@ Networks this small, taught this briefly, know nothing: what is tested is that e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from small_systems import Trained, cohorts, shared, trained  # noqa: F401 - the last three are fixtures
 from tiny_cohort import write_cohort_of_maps
 
 from myoscope import io
 from myoscope.core import Explanation, InvalidValue, UnitMismatch
-from myoscope.learn import Examples, ModelCard, TrainedModel, load_model
-from myoscope.systems import SYSTEMS
-from myoscope.systems.contract import CohortSystem, load_system, settings_with
+from myoscope.learn import Examples
+from myoscope.systems.contract import load_system, settings_with
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("lightning_fabric", reason="lightning is not installed (pip install myoscope[train])")
-
-NAMES = [system.name for system in SYSTEMS if system.learns_from == "cohort"]
-_BRIEF = ["members=3", "steps=4", "batch=8", "validate_every=2", "patience=2", "widths=4,4,4"]
-_OWN = {
-    "betancur2018": ["hidden=4"],
-    "betancur2019": ["hidden=4"],
-    "otaki2022": ["hidden=4"],
-    "yeung2022": ["stand_in=true", "pretraining_patients=12", "pretraining_steps=3", "frozen_steps=2"],
-}
 _WRONG_MAP = {"yeung2022": "truth_stress_flow"}
 
 
-@dataclass(frozen=True)
-class _Trained:
-    system: CohortSystem
-    settings: Any
-    examples: Examples
-    card: ModelCard
-    folder: Path
-
-    @property
-    def model(self) -> TrainedModel:
-        return load_model(self.folder, self.card.system)
-
-
-@pytest.fixture(scope="module")
-def cohorts(tmp_path_factory: pytest.TempPathFactory) -> tuple[io.CohortFolder, io.CohortFolder]:
-    folder = tmp_path_factory.mktemp("cohorts")
-    write_cohort_of_maps(folder / "maps", {"riverside": 40, "coast": 24}, seed=3)
-    write_cohort_of_maps(folder / "normals", {"riverside": 30, "coast": 30}, seed=4, healthy=True)
-    return io.read_cohort(folder / "maps"), io.read_cohort(folder / "normals")
-
-
-@pytest.fixture(scope="module", params=NAMES)
-def trained(
-    request: pytest.FixtureRequest,
-    cohorts: tuple[io.CohortFolder, io.CohortFolder],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[_Trained]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    system = load_system(request.param)
-    settings = settings_with(system.Settings(), [*_BRIEF, *_OWN[request.param]])
-    examples = system.prepare([cohorts[0]], settings, normals=[cohorts[1]])
-    folder = tmp_path_factory.mktemp(request.param)
-    yield _Trained(system, settings, examples, system.train(examples, settings, out=folder), folder)
-    torch.set_num_threads(threads)
-
-
-def test_examples_hold_what_the_system_says(trained: _Trained) -> None:
+def test_examples_hold_what_the_system_says(trained: Trained) -> None:
     examples = trained.examples
     assert len(examples) > 50
     assert set(np.unique(examples.about["site"])) == {"riverside", "coast"}
@@ -80,7 +29,7 @@ def test_examples_hold_what_the_system_says(trained: _Trained) -> None:
     assert trained.card.n_training == np.sum(examples.about["site"] != "coast")
 
 
-def test_a_trained_model_comes_back_from_its_folder(trained: _Trained) -> None:
+def test_a_trained_model_comes_back_from_its_folder(trained: Trained) -> None:
     again = trained.model
     prognosis = trained.system.predict(trained.examples, again)
     assert prognosis.patient.shape == (len(trained.examples),)
@@ -94,7 +43,7 @@ def test_a_trained_model_comes_back_from_its_folder(trained: _Trained) -> None:
 
 
 def test_the_same_seed_teaches_the_same_network(
-    trained: _Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out-of-fold logits of a second run; what is written besides is the same for the same weights."""
     monkeypatch.setattr("myoscope.systems.training.save_model", lambda *given: given[1])
@@ -104,7 +53,7 @@ def test_the_same_seed_teaches_the_same_network(
         assert np.array_equal(again["study"], first["study"])
 
 
-def test_evaluation_stands_beside_a_baseline(trained: _Trained, tmp_path: Path) -> None:
+def test_evaluation_stands_beside_a_baseline(trained: Trained, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     model = trained.model
     outside = trained.examples.rows(trained.examples.about["site"] == "coast")
@@ -121,7 +70,7 @@ def test_evaluation_stands_beside_a_baseline(trained: _Trained, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("method", ["occlusion", "Grad-CAM", "integrated gradients"])
-def test_an_explanation_has_its_inputs_shape(trained: _Trained, method: str) -> None:
+def test_an_explanation_has_its_inputs_shape(trained: Trained, method: str) -> None:
     if method == "integrated gradients":
         pytest.importorskip("captum", reason="captum is not installed (pip install myoscope[train])")
     explanation = trained.system.explain(trained.examples, 0, trained.folder, method=method)
@@ -135,7 +84,7 @@ def test_an_explanation_has_its_inputs_shape(trained: _Trained, method: str) -> 
 
 
 def test_a_map_in_the_wrong_unit_is_refused(
-    trained: _Trained, cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
+    trained: Trained, cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
 ) -> None:
     wrong = _WRONG_MAP.get(trained.card.system, "stress_supine")
     write_cohort_of_maps(tmp_path / "wrong", {"riverside": 2}, seed=3, units={wrong: "kBq"})
@@ -143,7 +92,7 @@ def test_a_map_in_the_wrong_unit_is_refused(
         trained.system.prepare([io.read_cohort(tmp_path / "wrong")], trained.settings, normals=[cohorts[1]])
 
 
-def test_a_model_refuses_studies_with_other_maps(trained: _Trained) -> None:
+def test_a_model_refuses_studies_with_other_maps(trained: Trained) -> None:
     examples = trained.examples
     parts = {name: getattr(examples, name) for name in examples.__slots__}
     renamed = Examples(**{**parts, "channels": tuple(f"other {name}" for name in examples.channels)})
@@ -151,7 +100,7 @@ def test_a_model_refuses_studies_with_other_maps(trained: _Trained) -> None:
         trained.system.predict(renamed, trained.model)
 
 
-def test_external_sites_teach_nothing(trained: _Trained) -> None:
+def test_external_sites_teach_nothing(trained: Trained) -> None:
     with np.load(trained.folder / "out_of_fold.npz") as taught:
         taught_studies = set(taught["study"].tolist())
     about = trained.examples.about["site"]
@@ -159,7 +108,7 @@ def test_external_sites_teach_nothing(trained: _Trained) -> None:
 
 
 def test_patients_without_limits_are_refused(
-    trained: _Trained, cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
+    trained: Trained, cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
 ) -> None:
     if trained.card.system == "yeung2022":
         pytest.skip("flow has units and needs no normal limits")

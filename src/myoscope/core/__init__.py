@@ -22,6 +22,9 @@ from myoscope.core.geometry import CardiacFrame as CardiacFrame
 from myoscope.core.geometry import Grid as Grid
 from myoscope.core.geometry import unit_vector as unit_vector
 from myoscope.core.limits import NormalLimits as NormalLimits
+from myoscope.core.model_report import Contribution as Contribution
+from myoscope.core.model_report import ModelReport as ModelReport
+from myoscope.core.model_report import WhatIfCurve as WhatIfCurve
 from myoscope.core.polar_map import N_ANGLES as N_ANGLES
 from myoscope.core.polar_map import N_RINGS as N_RINGS
 from myoscope.core.polar_map import PolarMap as PolarMap

@@ -45,7 +45,7 @@ from myoscope.systems.diagnosis import (
 )
 from myoscope.systems.evaluation import Evaluation, evaluate_diagnosis
 from myoscope.systems.explanation import explain_network
-from myoscope.systems.perfusion_inputs import counts, kinds_of, limits_of, perfusion_maps
+from myoscope.systems.perfusion_inputs import StudyMaps, counts, kinds_of, limits_of, perfusion_maps
 from myoscope.systems.training import Progress, Recipe
 
 if TYPE_CHECKING:
@@ -124,6 +124,13 @@ def prepare(
     )
     with_map = with_label(examples, np.isfinite(tpd), f"no heart was found in {settings.image}, or it was not made")
     return with_label(with_map, np.isfinite(with_map.targets).all(axis=1), "no angiography")
+
+
+def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
+    """The same for one study outside any cohort, whose arteries are not known."""
+    found = study.perfusion(settings.image)
+    male = float(study.kind[0] == "M")
+    return study.examples(np.concatenate([found.raw, found.blackout]), CHANNELS, {"male": male}, len(VESSELS), VESSELS)
 
 
 def train(
@@ -210,8 +217,9 @@ def evaluate(
 
 def explain(examples: Examples, row: int, folder: Path, *, method: str = "") -> Explanation:
     """Which cells raised the log-odds of the likeliest artery of one study."""
-    return explain_network(examples, row, folder, "betancur2018", _build_from, method=method)
+    return explain_network(examples, row, folder, "betancur2018", build_from_card, method=method)
 
 
-def _build_from(settings: Mapping[str, Any], member: int) -> nn.Module:
+def build_from_card(settings: Mapping[str, Any], member: int) -> nn.Module:
+    """The untrained network of one member, as a card's settings say."""
     return build(settings_of(Settings, settings), member)

@@ -46,6 +46,7 @@ from myoscope.systems.evaluation import Evaluation, evaluate_diagnosis
 from myoscope.systems.explanation import explain_network
 from myoscope.systems.perfusion_inputs import (
     Channel,
+    StudyMaps,
     combined_score,
     counts,
     kinds_of,
@@ -149,6 +150,13 @@ def prepare(
     return with_label(with_map, np.isfinite(with_map.targets).all(axis=1), "no angiography")
 
 
+def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
+    """The same for one study outside any cohort, whose arteries are not known."""
+    parts = [study.perfusion(image) for image in settings.images]
+    maps = np.concatenate([part.channel(name) for part in parts for name in _OF_EACH])
+    return study.examples(maps, channels(settings), {"male": float(study.kind[0] == "M")}, len(VESSELS), VESSELS)
+
+
 def train(
     examples: Examples,
     settings: Settings,
@@ -244,8 +252,9 @@ def evaluate(
 
 def explain(examples: Examples, row: int, folder: Path, *, method: str = "") -> Explanation:
     """Which cells raised the log-odds of the likeliest artery of one study."""
-    return explain_network(examples, row, folder, "betancur2019", _build_from, method=method)
+    return explain_network(examples, row, folder, "betancur2019", build_from_card, method=method)
 
 
-def _build_from(settings: Mapping[str, Any], member: int) -> nn.Module:
+def build_from_card(settings: Mapping[str, Any], member: int) -> nn.Module:
+    """The untrained network of one member, as a card's settings say."""
     return build(settings_of(Settings, settings), member)

@@ -81,6 +81,25 @@ class Explainer:
             self.asked(covariates, target), maps, self.baseline(maps), groups=[*groups.items()], rng=self._rng()
         )
 
+    def input_values(
+        self, maps: NDArray[np.float32], covariates: NDArray[np.float32], target: int, groups: Mapping[str, list[int]]
+    ) -> ShapleyValues:
+        """How much each whole image and each covariate counted, together against an average normal patient."""
+        normal = self.baseline(maps)
+        mean = np.asarray(self.model.card.numbers["covariate_mean"], np.float32)
+        members = [*groups.values()]
+
+        def coalition(revealed: NDArray[np.bool_]) -> FloatArray:
+            shown = np.zeros((len(revealed), len(maps)), bool)
+            for part, channels in enumerate(members):
+                shown[:, channels] = revealed[:, part : part + 1]
+            variants = np.where(shown[:, :, None, None], maps, normal).astype(np.float32)
+            of_all = np.where(revealed[:, len(members) :], covariates, mean).astype(np.float32)
+            logits: FloatArray = self.model.logits(variants, of_all)[:, :, target].mean(axis=1)
+            return logits
+
+        return explain.shapley_values(coalition, [*groups, *self.model.covariates], rng=self._rng())
+
     def covariate_values(
         self, maps: NDArray[np.float32], covariates: NDArray[np.float32], target: int
     ) -> ShapleyValues:

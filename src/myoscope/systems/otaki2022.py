@@ -51,6 +51,7 @@ from myoscope.systems.explanation import explain_network
 from myoscope.systems.perfusion_inputs import (
     Limits,
     PerfusionMaps,
+    StudyMaps,
     counts,
     kinds_of,
     limits_of,
@@ -172,6 +173,15 @@ def _first_image(folder: io.CohortFolder, images: Sequence[str], limits: Limits)
     )
 
 
+def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
+    """The same for one study outside any cohort, whose arteries are not known; what is not known of it is missing."""
+    images = [study.perfusion(image).raw[0] for image in settings.images]
+    raw = next((image for image in images if np.isfinite(image).any()), images[0])
+    maps = np.stack([raw, study.plane(settings.motion, "mm"), study.plane(settings.thickening, "%")])
+    known = {name: study.covariates.get(name, np.nan) for name in COVARIATES[:3]}
+    return study.examples(maps, CHANNELS, known | {"male": float(study.kind[0] == "M")}, 1, (TARGET,))
+
+
 def train(
     examples: Examples,
     settings: Settings,
@@ -266,8 +276,9 @@ def evaluate(
 
 def explain(examples: Examples, row: int, folder: Path, *, method: str = "") -> Explanation:
     """Which cells raised the log-odds of disease of one study."""
-    return explain_network(examples, row, folder, "otaki2022", _build_from, method=method)
+    return explain_network(examples, row, folder, "otaki2022", build_from_card, method=method)
 
 
-def _build_from(settings: Mapping[str, Any], member: int) -> nn.Module:
+def build_from_card(settings: Mapping[str, Any], member: int) -> nn.Module:
+    """The untrained network of one member, as a card's settings say."""
     return build(settings_of(Settings, settings), member)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from myoscope import io
 from myoscope.core import VESSELS, InvalidValue, UnitMismatch, territory_map
 from myoscope.core.geometry import FloatArray
+from myoscope.learn import Examples
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
 
 Channel = Literal["raw", "blackout", "defect", "severity"]
@@ -204,6 +205,65 @@ def perfusion_maps(
         where_seen(np.where(abnormal, np.nan_to_num((mean - scaled) / deviation), 0.0)),
         where_seen(np.where(abnormal, np.clip(_HIGHEST_SCORE * lost / _FULL_SCORE_LOSS, 0, _HIGHEST_SCORE), 0.0)),
     )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StudyMaps:
+    """One study outside any cohort: maps (40, 72) by name with their unit, its kind, limits, and what else is known."""
+
+    maps: Mapping[str, tuple[NDArray[np.float32], str]]
+    kind: Kind
+    limits: Limits
+    covariates: Mapping[str, float]
+
+    def perfusion(self, image: str) -> PerfusionMaps:
+        """Channels of one image, as a cohort of one; all missing if the study has no such image."""
+        limits = self.limits.get(image, {})
+        return perfusion_maps(self.plane(image, "counts")[None], [self.kind], limits)
+
+    def plane(self, name: str, unit: str) -> NDArray[np.float32]:
+        """One map (40, 72), all missing if the study has none.
+
+        Raises
+        ------
+        UnitMismatch
+            The map is in another unit.
+        """
+        if name not in self.maps:
+            return np.full(SHARE_OF_WALL.shape, np.nan, np.float32)
+        values, given = self.maps[name]
+        if given != unit:
+            raise UnitMismatch(f"the map {name} is in {given}; it is needed in {unit}")
+        return values
+
+    def examples(
+        self,
+        maps: NDArray[np.float32],
+        channels: tuple[str, ...],
+        covariates: Mapping[str, float],
+        n_targets: int,
+        target_names: tuple[str, ...],
+    ) -> Examples:
+        """Inputs of a system for this study, its answers not known.
+
+        Raises
+        ------
+        InvalidValue
+            The study has none of the maps.
+        """
+        if not np.isfinite(maps).any():
+            raise InvalidValue(f"the study has none of the maps {', '.join(channels)}")
+        return Examples(
+            np.array(["this"]),
+            np.array(["this"]),
+            maps[None],
+            channels,
+            np.array([list(covariates.values())], np.float32).reshape(1, len(covariates)),
+            tuple(covariates),
+            np.full((1, n_targets), np.nan, np.float32),
+            target_names,
+            "",
+        )
 
 
 def combined_score(first: PerfusionMaps, second: PerfusionMaps) -> NDArray[np.float32]:
