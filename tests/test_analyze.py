@@ -172,6 +172,10 @@ def ct_series(**changes: Any) -> Series:
     return Series("ct", "CT", ct_of(chest()[1], shift_mm=shift_mm), acquisition={"kvp": 120.0}, **changes)
 
 
+def studied(study: Study, *, settings: Settings) -> tuple[SeriesResult, ...]:
+    return analyze_study(study, settings=settings)[0]
+
+
 def by_name(results: tuple[SeriesResult, ...]) -> dict[str, SeriesResult]:
     return {one.series.name: one for one in results}
 
@@ -183,7 +187,7 @@ def codes(result: SeriesResult) -> list[str]:
 @pytest.fixture(scope="module")
 def with_ct() -> dict[str, SeriesResult]:
     study = Study("patient", (ct_series(shift_mm=BESIDE_MM), acquired()))
-    return by_name(analyze_study(study, settings=MODEL))
+    return by_name(studied(study, settings=MODEL))
 
 
 def test_projections_with_a_ct_give_a_corrected_and_an_uncorrected_heart_in_its_place(
@@ -224,7 +228,7 @@ def test_a_ct_that_lies_beside_the_heart_is_moved_and_said_so(with_ct: dict[str,
 
 
 def test_gated_projections_without_a_map_give_an_image_and_its_gates_and_say_what_is_missing() -> None:
-    results = by_name(analyze_study(Study("patient", (acquired(gated=True, scatter=False),)), settings=MODEL))
+    results = by_name(studied(Study("patient", (acquired(gated=True, scatter=False),)), settings=MODEL))
     assert list(results) == ["stress-projections", "stress-nc", "stress-gated-nc"]
     assert "no_attenuation_map" in codes(results["stress-projections"])
     assert not results["stress-nc"].series.gated
@@ -237,7 +241,7 @@ def test_gated_projections_without_a_map_give_an_image_and_its_gates_and_say_wha
 
 def test_without_a_scatter_window_the_lower_attenuation_is_used_and_said() -> None:
     study = Study("patient", (ct_series(), acquired(scatter=False)))
-    corrected = by_name(analyze_study(study, settings=MODEL))["stress-ac"]
+    corrected = by_name(studied(study, settings=MODEL))["stress-ac"]
     assert "scatter_not_measured" in codes(corrected)
     assert "mu_map_moved" not in codes(corrected)
 
@@ -265,7 +269,7 @@ def test_images_that_are_there_are_not_made_again() -> None:
 
 def test_given_reconstructions_are_analysed_and_their_projections_left_alone() -> None:
     image = Series("stress", "RECON TOMO", chest()[0], state=STRESS)
-    results = by_name(analyze_study(Study("patient", (image, acquired())), settings=MODEL))
+    results = by_name(studied(Study("patient", (image, acquired())), settings=MODEL))
     assert list(results) == ["stress", "stress-projections"]
     assert "reconstructions_given" in codes(results["stress-projections"])
     assert results["stress"].heart is not None
@@ -291,7 +295,7 @@ def test_projections_that_cannot_be_reconstructed_say_why() -> None:
     empty = acquired()
     assert isinstance(empty.image, Projections)
     image = replace(empty.image, counts=np.zeros_like(empty.image.counts))
-    results = analyze_study(Study("patient", (replace(empty, image=image),)), settings=MODEL)
+    results = studied(Study("patient", (replace(empty, image=image),)), settings=MODEL)
     assert len(results) == 1
     assert "no counts" in results[0].not_done[0]
 

@@ -71,7 +71,7 @@ def referral(group: VirtualPopulation, constants: Calibrated) -> Calibrated:
     """Intercept and weight of the evidence for the share referred and their prevalence."""
     from scipy.optimize import brentq
 
-    ill, unknown = group.ill, ~group.known_cad
+    ill, unknown = group.read_ill, ~group.known_cad
 
     def at(weight: float) -> Calibrated:
         def excess(logit: float) -> float:
@@ -89,14 +89,14 @@ def referral(group: VirtualPopulation, constants: Calibrated) -> Calibrated:
 
 def vessels_in_referred(group: VirtualPopulation, constants: Calibrated) -> float:
     chance = group.referral_chance(constants) * ~group.known_cad
-    return float((chance * group.obstructed.mean(1)).sum() / chance.sum())
+    return float((chance * group.read_obstructed.mean(1)).sum() / chance.sum())
 
 
 def early(group: VirtualPopulation, constants: Calibrated) -> Calibrated:
     """Intercept of early treatment, for its share in the referred without known disease."""
     from scipy.optimize import brentq
 
-    chance, vessels = group.referral_chance(constants) * ~group.known_cad, group.obstructed.sum(1)
+    chance, vessels = group.referral_chance(constants) * ~group.known_cad, group.read_obstructed.sum(1)
 
     def excess(logit: float) -> float:
         tried = replace(constants, early_logit=logit)

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope.analyze import fit_wall
 from myoscope.core import Gating, Grid, MyoscopeError, Projections, Surfaces, Volume
-from myoscope.heart import POPULATION_WALL_MM, find_left_ventricle, sample_wall
+from myoscope.heart import find_left_ventricle, sample_wall
+from myoscope.measure import measure_wall
 from myoscope.quantify import ventricular_function
 from myoscope.reconstruct import ReconstructionSettings, reconstruct
 from myoscope.simulate.acquire import expected_counts
@@ -457,8 +457,7 @@ def _numbers(values: Volumes) -> str:
 
 def _measure(image: Volume) -> Volumes:
     ventricle, _ = find_left_ventricle(image.summed(), in_training_domain=False)
-    surfaces, _ = fit_wall(image, ventricle, None)
-    function = ventricular_function(surfaces)
+    function = ventricular_function(measure_wall(image, ventricle).surfaces)
     return function.edv_mL, function.esv_mL, function.ef_percent
 
 
@@ -490,8 +489,7 @@ def gates_text(done: Sequence[Measured], failed: int, seed: int) -> str:
 {len(done)} hearts of {edv.min():.0f} to {edv.max():.0f} mL at end diastole, EF {ef.min():.0f} to {ef.max():.0f} %;
 filtered back-projection of gates, no noise, then the same steps as `analyze` takes ({failed} further hearts could not
 be measured). Errors against the true volumes at an instant. Walls of these hearts are about 7 mm thick, as in MRI;
-where gates are too soft to show a thickness, the analysis takes {POPULATION_WALL_MM:.0f} mm, which makes cavities
-smaller than they are.
+where gates are too soft to show a thickness, the analysis takes the usual one for the size of the heart.
 
 | | gates | EDV % | ESV % | EF points |
 |---|---|---|---|---|

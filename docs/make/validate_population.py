@@ -356,10 +356,11 @@ def page(
     rng: np.random.Generator,
 ) -> str:
     row, known, blocked = group.row, group.known_cad, group.obstructed
+    read, called = group.read_ill, group.read_obstructed
     ill, sent = group.ill, row["referred"].astype(bool)
     chosen = sent & ~known
     apparent, true = group.apparent_percent, group.deficit_percent
-    vessels = blocked[chosen].ravel()
+    vessels = called[chosen].ravel()
     report = row["reader_1_impression"].astype(int) >= 3
     who = ~known
 
@@ -387,7 +388,7 @@ def page(
     shares = blocked[~known].sum(0) / blocked[~known].sum()
     subset = group_slice(group, 1500)
     chance = group.referral_chance() * ~known
-    expected = [100 * float((chance * x).sum() / chance.sum()) for x in (ill, blocked.mean(1))]
+    expected = [100 * float((chance * x).sum() / chance.sum()) for x in (read, called.mean(1))]
     real = real_patients(given.data)
 
     sensitivity = {
@@ -435,10 +436,10 @@ def page(
         f"| obstructive disease, all | {share(ill)} | |",
         f"| share of LAD, LCx, RCA among obstructed vessels | {', '.join(f'{100 * s:.0f}' for s in shares)} | 45, 25, 30 |",
         f"| referred to angiography, all | {share(sent)} | 8.4 |",
-        f"| **obstructed patients, referred, n = {int(chosen.sum())}** | {share(ill[chosen])} | **62** |",
+        f"| **obstructed patients as angiography reads them, referred, n = {int(chosen.sum())}** | {share(read[chosen])} | **62** |",
         f"| **obstructed vessels, referred** | {share(vessels)} | **37** |",
         f"| the same two, everybody weighed with the chance of referral | {expected[0]:.1f}; {expected[1]:.1f} | 62; 37 |",
-        f"| the same two, drawn as `referred` in equal parts from the sites, n = {len(sought)} | {share(sought.ill)}; {share(sought.obstructed.ravel())} | 62; 37 |",
+        f"| the same two, drawn as `referred` in equal parts from the sites, n = {len(sought)} | {share(sought.read_ill)}; {share(sought.read_obstructed.ravel())} | 62; 37 |",
         f"| revascularised within 90 days, referred | {share(early)} | 48 |",
         f"| women, referred | {share(row['sex'][chosen] == 'F')} | 33 in the diagnostic registry |",
         "",
@@ -450,12 +451,12 @@ def page(
         "|---|---|---|",
         *(f"| {label} | {100 * a:.0f} | {100 * b:.0f} |" for label, (a, b) in sensitivity.items()),
         "",
-        "Area under the ROC curve for obstruction:",
+        "Area under the ROC curve for true obstruction in all, and for what angiography reads in the referred:",
         "",
         "| | all without known disease | referred |",
         "|---|---|---|",
         *(
-            f"| {label} | {auc_interval(ill[who], x[who], rng)} | {auc_interval(ill[chosen], x[chosen], rng)} |"
+            f"| {label} | {auc_interval(ill[who], x[who], rng)} | {auc_interval(read[chosen], x[chosen], rng)} |"
             for label, x in (
                 ("true deficit", true),
                 ("deficit of the images", apparent),
@@ -590,6 +591,7 @@ def group_slice(group: VirtualPopulation, n: int) -> VirtualPopulation:
         group.shown[:n],
         group.evidence[:n],
         group.site_logit[:n],
+        group.read_obstructed[:n],
     )
 
 
@@ -606,7 +608,7 @@ def site_row(group: VirtualPopulation, name: str) -> str:
         f"{100 * (group.row['stress_type'][here] == 'exercise').mean():.0f}",
         f"{100 * ill[here].mean():.0f}",
         f"{100 * sent[here].mean():.1f}",
-        share(ill[here & sent & ~group.known_cad]),
+        share(group.read_ill[here & sent & ~group.known_cad]),
     ]
     return "| " + " | ".join(cells) + " |"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from myoscope.core import VESSELS
 from myoscope.simulate.contraction import contract
 from myoscope.simulate.deficit import SHARE_OF_WALL
 from myoscope.simulate.outcome import FollowUp, HeartSummary, follow_up
@@ -33,6 +34,7 @@ class VirtualPopulation:
     shown: list[Appearance]
     evidence: Array  # without and with a CT that the doctor knows, (patient, 2)
     site_logit: Array
+    read_obstructed: NDArray[np.bool_]  # by angiography, whether it was done or not, (patient, vessel)
 
     def __len__(self) -> int:
         return len(self.person)
@@ -52,8 +54,13 @@ class VirtualPopulation:
 
     @property
     def ill(self) -> NDArray[np.bool_]:
-        """Whether any vessel is obstructed, (patient,)."""
+        """Whether any vessel is truly obstructed, (patient,)."""
         return np.array(self.obstructed.any(axis=1), bool)
+
+    @property
+    def read_ill(self) -> NDArray[np.bool_]:
+        """Whether angiography calls any vessel obstructed, or would, (patient,)."""
+        return np.array(self.read_obstructed.any(axis=1), bool)
 
     @property
     def apparent_percent(self) -> Array:
@@ -91,7 +98,7 @@ def draw_population(
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
 ) -> VirtualPopulation:
     """``n`` patients in equal parts from the sites, each from a seed of its own."""
-    rows, people, hearts, shown, evidence, site_logit = [], [], [], [], [], []
+    rows, people, hearts, shown, evidence, site_logit, read = [], [], [], [], [], [], []
     for number in range(n):
         site = SITES[sites[number % len(sites)]]
         rng = np.random.default_rng([seed, number])
@@ -115,10 +122,11 @@ def draw_population(
             ]
         )
         site_logit.append(site.referral_logit)
+        read.append([facts.angiogram.obstructive[vessel] for vessel in VESSELS])
         if (number + 1) % 1000 == 0:
             say(f"{number + 1} of {n} patients")
     row = {name: np.array([r[name] for r in rows]) for name in rows[0]}
-    return VirtualPopulation(row, people, hearts, shown, np.array(evidence), np.array(site_logit))
+    return VirtualPopulation(row, people, hearts, shown, np.array(evidence), np.array(site_logit), np.array(read))
 
 
 def follow(
@@ -131,7 +139,7 @@ def follow(
 ) -> list[FollowUp]:
     """The years after the scan of every patient, ``times`` over: all of them, then all again."""
     rng = np.random.default_rng([seed, 1])
-    vessels = group.obstructed.sum(1)
+    vessels = group.read_obstructed.sum(1)
     return [
         follow_up(person, heart, rng, referred=bool(sent), obstructive_vessels=int(k), constants=constants)
         for _ in range(times)

@@ -17,10 +17,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from myoscope import heart, io, quantify
-from myoscope.analyze import fit_wall
-from myoscope.core import Column, Flag, Grid, InvalidValue, MyoscopeError, Projections, Surfaces, Volume
-from myoscope.core.geometry import FloatArray
+from myoscope import heart, io, measure, quantify
+from myoscope.core import (
+    VESSELS,
+    Column,
+    Grid,
+    InvalidValue,
+    MyoscopeError,
+    NormalLimits,
+    PolarMap,
+    Projections,
+    StudyKind,
+    Volume,
+)
 from myoscope.correct import broad_beam, ct_to_mu, estimate_scatter, mu_on_grid
 from myoscope.reconstruct import Butterworth, Gaussian, ReconstructionSettings, photopeak, reconstruct
 from myoscope.simulate.acquire import acquire, acquire_gated_and_ungated
@@ -32,6 +41,7 @@ from myoscope.simulate.referral import Population
 from myoscope.simulate.sites import SITES, Position, Site, SiteReconstruction, State, Tracer, site_named
 
 COMMENT = "synthetic (simulated), not a patient"
+MANUFACTURER = "Myoscope"
 CT_KVP = 120.0
 _CT_NOISE_HU = 12.0
 _CT_GRID = Grid.axis_aligned((128, 96, 84), spacing_mm=4.8)
@@ -242,8 +252,6 @@ def _describe(
     patient: VirtualPatient, look: Look, words: str, number: int, settings: PatientSettings, **more: Any
 ) -> io.NmDescription:
     person, camera = patient.facts.person, CAMERAS[patient.site.camera]
-    nuclide = patient.site.nuclide
-    tracer = nuclide if patient.site.tracer == "thallium" else f"{nuclide} {patient.site.tracer}"
     return io.NmDescription(
         patient_name=f"Synthetic^{patient.identifier}",
         patient_id=f"SYNTHETIC-{patient.identifier}",
@@ -251,7 +259,7 @@ def _describe(
         state=look.state,
         position=look.position,
         gantry=None if look.position == "upright" else "head-first",
-        tracer=tracer,
+        tracer=tracer_words(patient.site),
         dose_MBq=patient.site.scan(look.state).dose_MBq,
         camera=f"virtual {camera.name}",
         collimator=camera.collimator if camera.turns else "generic",
@@ -267,6 +275,23 @@ def _describe(
         f"{settings.with_ct} {settings.misregistration_mm}",
         comments=COMMENT,
         **more,
+    )
+
+
+def tracer_words(site: Site) -> str:
+    """The site's tracer as DICOM says it."""
+    return site.nuclide if site.tracer == "thallium" else f"{site.nuclide} {site.tracer}"
+
+
+def kind_of(site: Site, sex: str, state: State, position: Position, *, corrected: bool) -> StudyKind:
+    """What kind of study an image of this site is, as its DICOM files would say."""
+    return StudyKind(
+        sex=sex,
+        tracer=tracer_words(site),
+        camera=f"{MANUFACTURER} virtual {CAMERAS[site.camera].name}",
+        position=position,
+        state=state,
+        corrected=corrected,
     )
 
 
@@ -342,11 +367,12 @@ def image_study(
     gated: bool = True,
     all_positions: bool = False,
     sex: Sex | None = None,
+    limits: Sequence[io.SignedLimits] = (),
 ) -> StudyRow:
     """Draw, photograph and measure one patient for a registry.
 
     Where no heart is found in an image, its maps are missing and ``<image>_heart`` says why. With ``gated``, the
-    site's first position gives function as well.
+    site's first position gives function as well. Perfusion figures are missing where none of ``limits`` fit.
     """
     patient = draw_patient(seed, site=site, population=population, index=index, sex=sex)
     values: dict[str, Value] = {**patient.row(), **dict.fromkeys((c.name for c in IMAGE_COLUMNS), np.nan)}
@@ -376,8 +402,17 @@ def image_study(
         for suffix, image in (("", images.uncorrected), ("_ac", images.corrected)):
             if image is not None:
                 name = f"{look.state}_{look.position}{suffix}"
+                kind = kind_of(site, patient.facts.person.sex, look.state, look.position, corrected=bool(suffix))
+                normal, _ = io.limits_for(kind, limits)
                 values[f"{name}_heart"] = _measure(
-                    site, image, images.gated if not suffix else None, look.state, name, values, maps
+                    site,
+                    image,
+                    images.gated if not suffix else None,
+                    look.state,
+                    name,
+                    values,
+                    maps,
+                    None if normal is None else normal.limits,
                 )
     known = {column.name for column in study_columns()}
     if set(values) != known:
@@ -393,22 +428,45 @@ def _measure(
     name: str,
     values: dict[str, Value],
     maps: dict[str, NDArray[np.float64]],
+    limits: NormalLimits | None,
 ) -> str:
     """Find the heart and put its maps and numbers down; says "found", or why there is none."""
     try:
         ventricle = _find(site, image)
-        surfaces, doubts = fit_wall(image, ventricle, None)
-        perfusion = heart.sample_wall(image, surfaces, method="surface")
+        still = measure.measure_wall(image, ventricle)
+        perfusion = heart.sample_wall(image, still.surfaces, method="surface")
     except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
         return f"not found: {error}"
     maps[name] = perfusion.value
-    values[f"{name}_cavity_mL"] = float(surfaces.cavity_mL)
+    values[f"{name}_cavity_mL"] = float(still.surfaces.cavity_mL)
+    if limits is not None:
+        try:
+            values |= {f"{name}_{what}": value for what, value in _perfusion_row(perfusion, limits).items()}
+        except MyoscopeError as error:
+            return f"found, but not compared with limits: {error}"
     if gated is not None:
         try:
-            _measure_function(gated, ventricle, doubts, state, values, maps)
+            _measure_function(gated, ventricle, state, values, maps)
         except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
             return f"found, but not its function: {error}"
     return "found"
+
+
+def _perfusion_row(counts: PolarMap, limits: NormalLimits) -> dict[str, float]:
+    """Perfusion figures of one map, and the level that brings its counts to its limits."""
+    scaled = quantify.scale_to_limits(counts, limits)
+    found = quantify.perfusion_deficit(scaled, limits)
+    brightest = np.nanargmax(counts.value)
+    return {
+        "level": float(scaled.value.flat[brightest] / counts.value.flat[brightest]),
+        "tpd_percent": found.tpd_percent,
+        **{
+            f"tpd_{vessel.lower()}_percent": float(part)
+            for vessel, part in zip(VESSELS, found.vessel_tpd_percent, strict=True)
+        },
+        "extent_percent": found.extent_percent,
+        "summed_score": quantify.score_segments(scaled, limits).total,
+    }
 
 
 def _find(site: Site, image: Volume) -> heart.LeftVentricle:
@@ -425,67 +483,39 @@ def _find(site: Site, image: Volume) -> heart.LeftVentricle:
 def _measure_function(
     gated: Volume,
     ventricle: heart.LeftVentricle,
-    doubts: Sequence[Flag],
     state: State,
     values: dict[str, Value],
     maps: dict[str, NDArray[np.float64]],
 ) -> None:
-    """Volumes and motion of one gated image.
-
-    How sharp the heart stands is taken from the ungated image (``doubts``) instead of a second fit of all gates.
-    """
-    moved_mm = next((d.evidence["effective_fwhm_mm"] for d in doubts if d.code == "wall_thickness_assumed"), None)
-    walls = heart.fit_surfaces(gated, ventricle, resolution_fwhm_mm=moved_mm or heart.default_resolution_mm(gated))
-    if moved_mm is not None:
-        walls = heart.with_median_thickness(walls, heart.POPULATION_WALL_MM)
+    """Volumes, motion and phase of one gated image."""
+    wall = measure.measure_wall(gated, ventricle)
+    walls = wall.surfaces
     function = quantify.ventricular_function(walls)
     values |= {
         f"{state}_edv_mL": function.edv_mL,
         f"{state}_esv_mL": function.esv_mL,
         f"{state}_ef_percent": function.ef_percent,
+        f"{state}_fwhm_mm": wall.fwhm_mm,
     }
-    counts = np.stack(
-        [
-            heart.sample_wall(gated.frame(gate), walls.gate(gate), method="surface").value
-            for gate in range(walls.n_gates)
-        ]
+    gates = tuple(
+        heart.sample_wall(gated.frame(gate), walls.gate(gate), method="surface") for gate in range(walls.n_gates)
     )
-    maps |= {f"{state}_{what}": value for what, value in _motion_maps(counts, walls, function).items()}
-
-
-def _motion_maps(
-    counts: FloatArray, walls: Surfaces, function: quantify.VentricularFunction
-) -> dict[str, NDArray[np.float64]]:
-    """Thickening by counts (%), phase (deg) and amplitude (%) of their first harmonic, inward motion (mm), by cell.
-
-    Counts (gate, 40, 72) rise as the wall thickens, by the partial volume effect. Phase counts from the R wave; a
-    gate stands for its middle.
-    """
-    n_gates = len(counts)
-    least = np.where(counts[function.ed_gate] > 0, counts[function.ed_gate], np.nan)
-    thickening = 100 * (counts[function.es_gate] / least - 1)
-    time = 2 * np.pi * (np.arange(n_gates) + 0.5) / n_gates
-    cosine = np.tensordot(np.cos(time), counts, 1) * 2 / n_gates
-    sine = np.tensordot(np.sin(time), counts, 1) * 2 / n_gates
-    mean = counts.mean(axis=0)
-    phase = np.degrees(np.arctan2(sine, cosine)) % 360
-    amplitude = 100 * np.hypot(cosine, sine) / np.where(mean > 0, mean, np.nan)
-    ed, es = (_cells(walls.endo_mm[gate]) for gate in (function.ed_gate, function.es_gate))
-    outward = _cells(walls.epi_mm[function.ed_gate]) - ed
-    outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-9)
-    return {
-        "thickening": np.clip(thickening, -200, 400),
-        "phase": phase,
-        "amplitude": amplitude,
-        "motion": -((es - ed) * outward).sum(axis=-1),
+    regional = quantify.regional_function(
+        gates, walls, ed_gate=function.ed_gate, es_gate=function.es_gate, fwhm_mm=wall.fwhm_mm
+    )
+    phases = quantify.phase_analysis(gates, least_amplitude_percent=measure.LEAST_AMPLITUDE_PERCENT)
+    values |= {
+        f"{state}_phase_sd_deg": phases.statistics.sd_deg,
+        f"{state}_phase_bandwidth_deg": phases.statistics.bandwidth_deg,
+        f"{state}_phase_entropy": phases.statistics.entropy,
+        f"{state}_gate_noise": measure.gate_noise(gates) or np.nan,
     }
-
-
-def _cells(nodes: FloatArray) -> FloatArray:
-    """Centres of the polar map's cells (40, 72, 3) from the nodes at their edges (41, 72, 3)."""
-    columns = nodes + np.roll(nodes, -1, axis=1)
-    centres: FloatArray = 0.25 * (columns[1:] + columns[:-1])
-    return centres
+    maps |= {
+        f"{state}_motion": regional.motion.value,
+        f"{state}_thickening": np.clip(regional.count_thickening.value, -200, 400),
+        f"{state}_phase": quantify.after_r_wave_deg(phases.phase.value, n_gates=len(gates)),
+        f"{state}_amplitude": phases.amplitude.value,
+    }
 
 
 _POSITIONS: tuple[Position, ...] = ("supine", "prone", "upright")
@@ -515,6 +545,11 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
             ("edv_mL", "end-diastolic volume", "mL"),
             ("esv_mL", "end-systolic volume", "mL"),
             ("ef_percent", "ejection fraction", "%"),
+            ("fwhm_mm", "softness of the image, camera and motion together (FWHM)", "mm"),
+            ("phase_sd_deg", "standard deviation of the phases of counts", "deg"),
+            ("phase_bandwidth_deg", "arc that holds 95 % of the phases", "deg"),
+            ("phase_entropy", "entropy of the phases, 0 to 1", ""),
+            ("gate_noise", "noise of one cell of one gate as a share of its counts", ""),
         )
     ),
     *(
@@ -523,6 +558,14 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
         for column in (
             Column(f"{name}_heart", f"whether the heart was found in the image {name}, or why not"),
             Column(f"{name}_cavity_mL", f"cavity of the left ventricle in the ungated image {name}", "mL"),
+            Column(f"{name}_level", f"factor that brings counts of the image {name} to the level of its normal limits"),
+            Column(f"{name}_tpd_percent", f"total perfusion deficit of the image {name}; missing without limits", "%"),
+            *(
+                Column(f"{name}_tpd_{v.lower()}_percent", f"part of it in the territory of the {v}", "%")
+                for v in VESSELS
+            ),
+            Column(f"{name}_extent_percent", f"abnormal share of the wall in the image {name}", "%"),
+            Column(f"{name}_summed_score", f"summed score of 17 segments of the image {name}, 0 to 68"),
         )
     ),
 )

@@ -66,21 +66,18 @@ HEART = core.HeartResult(
     FRAME, MASK, SURFACES, IMAGE.frame(0), POLAR_MAP, "network", (QUANTITY,), (FLAG,), {"angle_deg": 3.5}
 )
 SERIES_RESULT = core.SeriesResult(SERIES, HEART, (FLAG,), ("no EF: x",), {"read": 0.25})
+KIND = core.StudyKind(sex="F", tracer="any", camera="any", position="supine", state="stress", corrected=True)
 LIMITS = core.NormalLimits(
     mean=VALUE**0 * 80.0 + np.nan_to_num(VALUE),
     deviation=np.full((4, 24), 5.0),
-    threshold=np.full((4, 24), 50.0),
+    area_mm2=np.full((4, 24), 20.0),
+    multiple=3.0,
     n=40,
-    sex="F",
-    tracer="any",
-    camera="any",
-    position="supine",
-    state="stress",
-    corrected=True,
+    kind=KIND,
     unit="%",
     method="surface",
-    weighting="sample",
     provenance="cohort 12ab",
+    modes=np.ones((3, 2, 4, 24)),
 )
 COHORT = core.Cohort(
     np.array(["p1", "p2", "p1"]),
@@ -109,7 +106,11 @@ VALUES: list[object] = [
     HEART,
     SERIES_RESULT,
     core.StudyResult((SERIES_RESULT,), (FLAG,), ("x is not DICOM",), "Myoscope 0.1"),
+    KIND,
     LIMITS,
+    core.VolumeCurve(np.array([100.0, 60, 80]), np.array([0.2, 0.7]), np.array([90.0, 55]), 850.0),
+    core.LimitsUsed(KIND, 80, "cohort 12ab", "ab" * 32, "Core lab"),
+    core.PairResult("stress", "rest", (QUANTITY,), {"reversibility": POLAR_MAP}, (FLAG,)),
     COHORT.columns[0],
     COHORT,
     COHORT.split_by_patient(2, rng=np.random.default_rng(0)),

@@ -116,6 +116,31 @@ def test_modelling_the_response_makes_a_point_sharper_and_leaves_its_counts() ->
     assert any("response not modelled" in step for step in soft.made_by)
 
 
+@pytest.mark.parametrize("name", ["multi-pinhole-czt", "column-czt"])
+def test_the_response_of_a_camera_with_a_layout_can_be_left_out_too(name: str) -> None:
+    camera = CAMERAS[name]
+    grid = Grid.axis_aligned((20, 20, 20), spacing_mm=4.0)
+    projector = projector_for(camera, grid, attenuation=None, radius_mm=np.full(camera.n_views, 150.0))
+    counts = projector.forward(torch.tensor(np.asarray(ball((4, -6, 2), 10, value=50, grid=grid).array, np.float32)))
+    projections = Projections(
+        np.maximum(counts.numpy(), 0)[None, None],
+        camera.angle_deg,
+        np.full(camera.n_views, 150.0),
+        (camera.pixel_mm, camera.pixel_mm),
+        (EnergyWindow("photopeak", 126, 154),),
+        np.full(camera.n_views, 20.0),
+        "HFS",
+        camera.collimator,
+    )
+    settings = ReconstructionSettings(method="osem", iterations=4, post_filter="none")
+    sharp = reconstruct(projections, settings=settings)
+    soft = reconstruct(projections, settings=replace(settings, response="off"))
+    assert sharp.array.max() > 1.15 * soft.array.max()
+    assert sharp.array.sum() == pytest.approx(soft.array.sum(), rel=0.05)
+    assert any("camera modelled" in step for step in sharp.made_by)
+    assert any("response not modelled" in step for step in soft.made_by)
+
+
 def beating() -> Projections:
     gates = np.stack([np.asarray(ball((10, -20, 0), r, value=4).array) for r in (34, 30, 26, 30)])
     return acquired(Volume(gates, GRID, "kBq/mL", frame_axis="gate"), rng=np.random.default_rng(2))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from myoscope.core import InvalidValue
 from myoscope.reconstruct import ReconstructionSettings
-from myoscope.reconstruct.median_prior import towards_median
+from myoscope.reconstruct.median_prior import median_27, towards_median
 
 
 def test_what_is_its_own_median_stays() -> None:
@@ -31,6 +33,17 @@ def test_images_of_a_batch_do_not_see_each_other_and_nothing_turns_negative() ->
     together = towards_median(batch, 0.99)
     torch.testing.assert_close(together, torch.stack([towards_median(one, 0.99) for one in batch]))
     assert bool((together >= 0).all() and torch.isfinite(together).all())
+
+
+@pytest.mark.parametrize("shape", [(40, 33, 50), (5, 1, 2), (1, 1, 1)])
+def test_the_median_is_that_of_a_rank_filter_ties_and_borders_included(shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(7)
+    for volume in (rng.random(shape, np.float32), rng.integers(0, 4, shape).astype(np.float64)):
+        expected = ndimage.median_filter(volume, size=3, mode="nearest")
+        np.testing.assert_array_equal(median_27(volume, tuple(slice(0, n) for n in shape)), expected)  # type: ignore[arg-type]
+    box = (slice(1, 5), slice(0, 1), slice(0, 2))
+    inside = ndimage.median_filter(volume, size=3, mode="nearest")[box]
+    np.testing.assert_array_equal(median_27(volume, box) if shape[0] > 5 else inside, inside)
 
 
 @pytest.mark.parametrize(("weight", "method"), [(1.0, "osem"), (-0.1, "osem"), (0.3, "mlem"), (0.3, "fbp")])

@@ -8,6 +8,7 @@ import pytest
 
 from myoscope.core import VESSELS, InvalidValue
 from myoscope.simulate.coronaries import (
+    OBSTRUCTIVE_PERCENT,
     CoronaryRisk,
     Infarct,
     Stenosis,
@@ -111,11 +112,12 @@ def test_obstruction_comes_as_often_as_its_odds_and_clusters() -> None:
         if left_main[seed]:
             assert d.obstructive["LAD"]
             assert d.obstructive["LCx"]
-    found = worst >= 70
+    line = OBSTRUCTIVE_PERCENT["LAD"]
+    found = worst >= line
     wanted = np.array([0.3, 0.17, 0.2])
     assert (np.abs(found.mean(0) - wanted) < 3.5 * np.sqrt(wanted * (1 - wanted) / n)).all()
     assert (found[:, 0] & found[:, 2]).mean() > 1.4 * wanted[0] * wanted[2]
-    some_plaque = ((worst >= 20) & (worst < 70)).any(1).mean()
+    some_plaque = ((worst >= 20) & (worst < line)).any(1).mean()
     assert 0.3 < some_plaque < 0.9, "narrowing below the line is common"
     assert abs(left_main.mean() - 0.03) < 0.022
     share = [dominance.count(k) / n for k in DOMINANCE_SHARE]

@@ -1,6 +1,6 @@
 """What a virtual heart promises: sizes, conserved matter, gates that are averages, motion that follows thickening."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from myoscope.simulate.chambers import fill
 from myoscope.simulate.cycle import END_SYSTOLE, contraction_course
 from myoscope.simulate.deposit import deposit
 from myoscope.simulate.heart import Heart, Sex, draw_heart
+from myoscope.simulate.inner_muscle import no_inner_muscle
 from myoscope.simulate.lv_motion import move_wall, tether
 from myoscope.simulate.lv_shape import LVForm, cell_volumes, enclosed_mL, fit_volumes
 
@@ -97,10 +98,11 @@ def test_sizes_are_those_of_people_of_this_sex(
 
 def test_a_larger_body_has_a_larger_heart() -> None:
     small, large = (
-        draw_heart(sex="F", height_cm=cm, weight_kg=kg, seat=SEAT, rng=np.random.default_rng(2), papillary=False)
+        draw_heart(sex="F", height_cm=cm, weight_kg=kg, seat=SEAT, rng=np.random.default_rng(2), inner_muscle=False)
         for cm, kg in ((150, 45), (180, 100))
     )
-    assert large.edv_mL / small.edv_mL == pytest.approx(np.sqrt(180 * 100 / (150 * 45)), rel=1e-4)
+    surface = np.sqrt(180 * 100 / (150 * 45))
+    assert surface**0.5 < large.edv_mL / small.edv_mL < surface
     assert large.mass_g > small.mass_g
 
 
@@ -144,11 +146,10 @@ def test_nodes_keep_the_convention_of_surfaces(heart: Heart, normal: BeatingHear
 
 
 def test_the_wall_is_centred_on_its_seat(heart: Heart) -> None:
-    still = heart.beat(even(0.0), 1)
+    still = replace(heart, inner=no_inner_muscle()).beat(even(0.0), 1)
     wall = still.activity(still.box_grid(3.2), wall_kBq_mL=np.ones((40, 72)), rv_wall_kBq_mL=0, blood_kBq_mL=0)
     centre = np.einsum("ijk,ijkx->x", wall.array[0], wall.grid.points_mm()) / wall.array.sum()
-    # The papillary muscles pull by a millimetre or so.
-    np.testing.assert_allclose(centre, heart.frame.centre_mm, atol=1.5)
+    np.testing.assert_allclose(centre, heart.frame.centre_mm, atol=0.3)
 
 
 def test_the_same_seed_gives_the_same_heart() -> None:
@@ -190,7 +191,10 @@ def test_normal_thickening_gives_a_normal_ejection_fraction() -> None:
 
 
 def test_the_wall_thickens_as_asked_and_moves_in(normal: BeatingHeart) -> None:
-    np.testing.assert_allclose(normal.thickening_percent, 55, atol=6)
+    membrane = np.broadcast_to((apart(190) < 30) & (ARC > 0.97), (40, 72))
+    np.testing.assert_allclose(normal.thickening_percent[~membrane], 55, atol=6)
+    # Where the septum ends as a membrane, the ring holds it back a little.
+    assert (np.abs(normal.thickening_percent[membrane] - 51) < 6).all()
     assert 4 < np.median(normal.displacement_mm) < 12
     assert normal.displacement_mm[10:].min() > 2
     assert normal.eased == 1
@@ -289,7 +293,7 @@ def test_activity_adds_up_to_concentration_times_volume_in_every_gate(heart: Hea
     rng = np.random.default_rng(0)
     wall = rng.uniform(20, 100, (40, 72))
     bare = draw_heart(
-        sex="M", height_cm=178, weight_kg=82, seat=SEAT, rng=np.random.default_rng(3), papillary=False
+        sex="M", height_cm=178, weight_kg=82, seat=SEAT, rng=np.random.default_rng(3), inner_muscle=False
     ).beat(even(), 8)
     image = bare.activity(grid, wall_kBq_mL=wall, rv_wall_kBq_mL=0, blood_kBq_mL=0)
     total = image.array.sum(axis=(1, 2, 3), dtype=float) * grid.voxel_volume_mL
@@ -297,7 +301,7 @@ def test_activity_adds_up_to_concentration_times_volume_in_every_gate(heart: Hea
     assert bare.wall_volume_mL.sum() == pytest.approx(float(bare.heart.surfaces.wall_mL), rel=1e-3)
     np.testing.assert_allclose(bare.surfaces.wall_mL, bare.wall_volume_mL.sum(), rtol=0.005)
     even_image = normal.activity(grid, wall_kBq_mL=np.full((40, 72), 10.0), rv_wall_kBq_mL=0, blood_kBq_mL=0)
-    muscle = normal.wall_volume_mL.sum() + heart.papillary_mL
+    muscle = normal.wall_volume_mL.sum() + heart.inner.volume_mL
     total = even_image.array.sum(axis=(1, 2, 3), dtype=float) * grid.voxel_volume_mL
     np.testing.assert_allclose(total, 10 * muscle, rtol=1e-4)
 
@@ -322,7 +326,7 @@ def thick_walled() -> BeatingHeart:
         seat=SEAT,
         rng=np.random.default_rng(3),
         hypertrophy=2.0,
-        papillary=False,
+        inner_muscle=False,
     )
     return heart.beat(even(0.3), 8)
 
@@ -335,7 +339,7 @@ def test_blood_fills_what_the_surfaces_enclose(heart: Heart, normal: BeatingHear
         assert blood == pytest.approx(float(normal.surfaces.cavity_mL[gate]), rel=0.01)
     fractions = normal.fractions(grid, 0)
     filled = fractions["lv_blood"].sum(dtype=float) * grid.voxel_volume_mL
-    assert filled == pytest.approx(normal.volumes_mL[0] - heart.papillary_mL, rel=0.04)
+    assert filled == pytest.approx(normal.volumes_mL[0] - heart.inner.volume_mL, rel=0.04)
 
 
 def test_shares_of_a_voxel_never_exceed_it(normal: BeatingHeart, blocked: BeatingHeart) -> None:
@@ -349,7 +353,7 @@ def test_shares_of_a_voxel_never_exceed_it(normal: BeatingHeart, blocked: Beatin
                 assert stack.sum(axis=0).max() <= 1 + 1e-5
                 assert stack.dtype == np.float32
                 wall = shares["lv_wall"].sum(dtype=float) * grid.voxel_volume_mL
-                assert wall == pytest.approx(beating.wall_volume_mL.sum() + beating.heart.papillary_mL, rel=0.03)
+                assert wall == pytest.approx(beating.wall_volume_mL.sum() + beating.heart.inner.volume_mL, rel=0.03)
 
 
 def test_the_right_ventricle_lies_on_the_septum_and_empties(normal: BeatingHeart) -> None:

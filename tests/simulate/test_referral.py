@@ -190,7 +190,8 @@ def test_angiography_is_known_of_the_referred_only(everyone: list[PatientFacts])
         row = facts_row(facts)
         assert math.isnan(float(row["angiography_lad"])) != facts.referred
         if facts.referred:
-            assert bool(row["angiography_lad"]) == row["truth_obstructive_lad"]
+            assert bool(row["angiography_lad"]) == facts.angiogram.obstructive["LAD"]
+            assert row["angiography_stenosis_lad_percent"] == facts.angiogram.stenosis_percent["LAD"]
 
 
 def test_territories_of_the_deficit_add_up(everyone: list[PatientFacts]) -> None:

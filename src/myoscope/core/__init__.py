@@ -21,7 +21,9 @@ from myoscope.core.explanation import Explanation as Explanation
 from myoscope.core.geometry import CardiacFrame as CardiacFrame
 from myoscope.core.geometry import Grid as Grid
 from myoscope.core.geometry import unit_vector as unit_vector
+from myoscope.core.limits import AS_STORED as AS_STORED
 from myoscope.core.limits import NormalLimits as NormalLimits
+from myoscope.core.limits import StudyKind as StudyKind
 from myoscope.core.model_report import Contribution as Contribution
 from myoscope.core.model_report import ModelReport as ModelReport
 from myoscope.core.model_report import WhatIfCurve as WhatIfCurve
@@ -31,10 +33,14 @@ from myoscope.core.polar_map import PolarMap as PolarMap
 from myoscope.core.polar_map import Weighting as Weighting
 from myoscope.core.prediction import PROBABILITY as PROBABILITY
 from myoscope.core.prediction import Prediction as Prediction
+from myoscope.core.result import MAP_MEANINGS as MAP_MEANINGS
 from myoscope.core.result import HeartResult as HeartResult
+from myoscope.core.result import LimitsUsed as LimitsUsed
+from myoscope.core.result import PairResult as PairResult
 from myoscope.core.result import Quantity as Quantity
 from myoscope.core.result import SeriesResult as SeriesResult
 from myoscope.core.result import StudyResult as StudyResult
+from myoscope.core.result import VolumeCurve as VolumeCurve
 from myoscope.core.segments import SEGMENTS_17 as SEGMENTS_17
 from myoscope.core.segments import SEGMENTS_20 as SEGMENTS_20
 from myoscope.core.segments import VESSEL_SNOMED as VESSEL_SNOMED

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
 
 from myoscope.core.errors import InvalidValue
-from myoscope.core.geometry import CardiacFrame
+from myoscope.core.geometry import CardiacFrame, FloatArray, frozen
+from myoscope.core.limits import StudyKind
 from myoscope.core.polar_map import PolarMap
 from myoscope.core.study import Flag, Series
 from myoscope.core.surfaces import Surfaces
@@ -17,7 +21,10 @@ from myoscope.core.volume import Volume
 class Quantity:
     """A number with its unit, its 95 % interval where one is known, and the reason where there is none.
 
-    ``value`` is None exactly when ``reason`` says why.
+    ``value`` is None exactly when ``reason`` says why. ``group`` is the table it belongs to: ``image``, ``perfusion``,
+    ``function``, ``phase``, ``shape`` or ``change``. ``abnormal`` says on which side of its limit it lies, None where
+    there is no limit; ``limit`` gives the limit in words with its source. ``interval_of`` says what the interval leaves
+    out, empty where it covers everything that is known to matter.
     """
 
     name: str
@@ -26,12 +33,20 @@ class Quantity:
     low: float | None = None
     high: float | None = None
     reason: str = ""
+    group: str = "image"
+    abnormal: bool | None = None
+    limit: str = ""
+    interval_of: str = ""
 
     def __post_init__(self) -> None:
         if (self.value is None) != bool(self.reason):
             raise InvalidValue(f"{self.name}: a missing value has a reason, a value has none")
         if self.value is not None and self.value != self.value:
             raise InvalidValue(f"{self.name}: NaN is not a result; leave the value out and give the reason")
+        if (self.low is None) != (self.high is None):
+            raise InvalidValue(f"{self.name}: an interval has both ends or is left out")
+        if self.group not in QUANTITY_GROUPS:
+            raise InvalidValue(f"{self.name}: there is no table {self.group!r}")
 
     def __str__(self) -> str:
         if self.value is None:
@@ -40,13 +55,66 @@ class Quantity:
         return f"{self.value:.4g}{interval} {self.unit}"
 
 
+QUANTITY_GROUPS = ("image", "perfusion", "function", "phase", "shape", "change")
+MAP_MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "relative": "counts at the level of the normal limits",
+        "blackout": "the same with abnormal places at 0",
+        "severity": "how far below the normal mean, in deviations of normal studies; 0 where normal",
+        "motion": "inward motion of the endocardium, end diastole to end systole",
+        "thickening": "gain of thickness from end diastole to end systole, by the fitted surfaces",
+        "thickening_counts": "gain of thickness from end diastole to end systole, by counts corrected for resolution",
+        "phase": "phase of the first harmonic of counts over the beat, from the R wave",
+        "amplitude": "amplitude of the first harmonic of counts, of their mean",
+        "motion_frozen": "counts with the beat frozen",
+        "reversibility": "what the stress deficit loses at rest, percent of normal",
+    }
+)
+"""The polar maps that an analysis may add to the counts, and what each means."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class VolumeCurve:
+    """Cavity volume over one R-R interval.
+
+    ``gate_mL`` (gate,) are the volumes of the gates, each standing for the middle of its time; ``time`` (point,) runs
+    from 0 (R wave) to 1 and ``volume_mL`` (point,) is the continuous curve. ``rr_ms`` is the R-R interval, None if
+    unknown.
+    """
+
+    gate_mL: FloatArray
+    time: FloatArray
+    volume_mL: FloatArray
+    rr_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("gate_mL", "time", "volume_mL"):
+            object.__setattr__(self, name, frozen(getattr(self, name), np.float64))
+        if self.time.shape != self.volume_mL.shape or self.gate_mL.ndim != 1:
+            raise InvalidValue("a volume curve has a volume for each of its times")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsUsed:
+    """Which normal limits a heart was compared with: for whom, from how many studies of which cohort, by whom."""
+
+    kind: StudyKind
+    n: int
+    provenance: str
+    sha256: str
+    signed_by: str = ""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class HeartResult:
-    """The left ventricle of one image: where it is, its wall twice over, its polar map.
+    """The left ventricle of one image: where it is, its wall twice over, its polar map, and what was measured on it.
 
     ``wall`` is the mask as readers outline it, on the image's own grid (dtype bool); ``surfaces`` the
     anatomical wall; the two are not the same thing. ``short_axis`` is the reoriented image. ``polar_map``
-    holds counts. ``finder`` names the method that was used; ``agreement`` holds what the other one said.
+    holds counts, ``maps`` further polar maps by the names of `MAP_MEANINGS`. ``finder`` names the method that was used;
+    ``agreement`` holds what the other one said. ``limits`` are the normal limits of the perfusion figures, None where
+    none fit (``no_limits`` says why). ``segment_scores`` (17,) and ``segment_scores_20`` (20,) run from 0 to 4.
+    ``curve`` belongs to gated images.
     """
 
     frame: CardiacFrame
@@ -58,6 +126,28 @@ class HeartResult:
     quantities: tuple[Quantity, ...] = ()
     flags: tuple[Flag, ...] = ()
     agreement: Mapping[str, float] = field(default_factory=dict)
+    maps: Mapping[str, PolarMap] = field(default_factory=dict)
+    limits: LimitsUsed | None = None
+    no_limits: tuple[str, ...] = ()
+    segment_scores: FloatArray | None = None
+    segment_scores_20: FloatArray | None = None
+    curve: VolumeCurve | None = None
+
+    def __post_init__(self) -> None:
+        unknown = set(self.maps) - set(MAP_MEANINGS)
+        if unknown:
+            raise InvalidValue(f"there is no meaning to the maps {', '.join(sorted(unknown))}")
+        for name, n in (("segment_scores", 17), ("segment_scores_20", 20)):
+            scores = getattr(self, name)
+            if scores is not None:
+                scores = frozen(scores, np.float64)
+                if scores.shape != (n,):
+                    raise InvalidValue(f"{name} has one score for each of {n} segments")
+                object.__setattr__(self, name, scores)
+
+    def quantity(self, name: str) -> Quantity | None:
+        """The quantity of this name, None if it was not asked for."""
+        return next((q for q in self.quantities if q.name == name), None)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,9 +167,26 @@ class SeriesResult:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class PairResult:
+    """What a stress and a rest image say together. ``stress`` and ``rest`` are the names of the two series."""
+
+    stress: str
+    rest: str
+    quantities: tuple[Quantity, ...] = ()
+    maps: Mapping[str, PolarMap] = field(default_factory=dict)
+    flags: tuple[Flag, ...] = ()
+    segment_scores: FloatArray | None = None
+
+    def quantity(self, name: str) -> Quantity | None:
+        """The quantity of this name, None if it was not asked for."""
+        return next((q for q in self.quantities if q.name == name), None)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class StudyResult:
     """Everything an analysis found about one study, and what it could not do and why.
 
+    ``pairs`` compare stress with rest, ``summary`` says in sentences what was measured, in the order of an ASNC report.
     ``skipped`` has one sentence for each input file that was left out, naming it, for the terminal; ``left_out`` the
     same without names, for what is written.
     """
@@ -90,6 +197,8 @@ class StudyResult:
     software: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    pairs: tuple[PairResult, ...] = ()
+    summary: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -79,12 +79,12 @@ class Surfaces:
     @property
     def cavity_mL(self) -> FloatArray:
         """Volume inside the endocardium up to the valve plane; one value per gate."""
-        return _enclosed_mL(self.endo_mm)
+        return enclosed_mL(self.endo_mm)
 
     @property
     def wall_mL(self) -> FloatArray:
         """Volume between the surfaces; one value per gate."""
-        wall: FloatArray = _enclosed_mL(self.epi_mm) - _enclosed_mL(self.endo_mm)
+        wall: FloatArray = enclosed_mL(self.epi_mm) - enclosed_mL(self.endo_mm)
         return wall
 
     def cell_area_mm2(self) -> FloatArray:
@@ -100,7 +100,7 @@ class Surfaces:
         )
 
 
-def _enclosed_mL(nodes: FloatArray) -> FloatArray:
+def enclosed_mL(nodes: FloatArray) -> FloatArray:
     """Volume of a closed mesh: quads split in two, the base capped by a fan about its centroid.
 
     The divergence theorem, summed over triangles; exact for the polyhedron.

@@ -11,6 +11,11 @@ from myoscope.correct.alignment import moved as moved
 from myoscope.correct.ct_to_mu import broad_beam as broad_beam
 from myoscope.correct.ct_to_mu import ct_to_mu as ct_to_mu
 from myoscope.correct.ct_to_mu import mu_on_grid as mu_on_grid
+from myoscope.correct.movement import Creep as Creep
+from myoscope.correct.movement import Movement as Movement
+from myoscope.correct.movement import Step as Step
+from myoscope.correct.movement import find_movement as find_movement
+from myoscope.correct.movement import moved_back as moved_back
 from myoscope.correct.tew import ScatterEstimate as ScatterEstimate
 from myoscope.correct.tew import dual_energy_window as dual_energy_window
 from myoscope.correct.tew import estimate_scatter as estimate_scatter

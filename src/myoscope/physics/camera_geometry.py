@@ -8,7 +8,7 @@ keeps them; neither is a model of a product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ GENERIC_19_PINHOLE, GENERIC_COLUMNS = "generic 19-pinhole", "generic columns"
 # 5 mm of cadmium zinc telluride: photons stopped, less those whose charge is lost on the way to the pixel.
 _EFFICIENCY_CZT = 0.75
 _MU_TUNGSTEN_PER_MM = 3.6  # near 140 keV
+_FINE_HOLE_MM = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class PinholeGeometry:
             raise InvalidValue("every pinhole needs an azimuth and an elevation")
         if min(self.distance_mm, self.focal_mm, self.aperture_mm, self.pixel_mm, *self.detector_shape) <= 0:
             raise InvalidValue(f"the lengths of a pinhole camera are positive, got {self}")
+
+    def sharp(self) -> PinholeGeometry:
+        """The same camera as if its holes let as much through without blurring."""
+        finer = _FINE_HOLE_MM / self.aperture_mm
+        return replace(self, aperture_mm=_FINE_HOLE_MM, efficiency=self.efficiency / finer**2)
 
     @property
     def n_views(self) -> int:

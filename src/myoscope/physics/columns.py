@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from myoscope.core import Grid, Volume
 from myoscope.physics.camera_geometry import ColumnGeometry
@@ -16,11 +17,14 @@ def column_projector(
     attenuation: Volume | Sequence[Volume] | None = None,
     energy_keV: float = 140.5,
     photons_per_decay: float = 0.885,
+    response: Literal["modelled", "left out"] = "modelled",
 ) -> ParallelProjector:
     """A projector of a camera of swivelling columns for images on ``grid``; arguments as in `parallel_projector`.
 
-    Views in the order of the geometry: columns first, each at all its positions.
+    Views in the order of the geometry: columns first, each at all its positions. ``response`` "left out" keeps the
+    sensitivity of the holes but not their blur.
     """
+    collimator = geometry.collimator.at(energy_keV)
     views = ParallelViews(
         tuple(geometry.angle_deg.tolist()),
         tuple(geometry.radius_mm.tolist()),
@@ -31,9 +35,9 @@ def column_projector(
     return project_views(
         grid,
         views,
-        collimator=geometry.collimator.at(energy_keV),
+        collimator=collimator if response == "modelled" else None,
         attenuation=attenuation,
         photons_per_decay=photons_per_decay,
-        sensitivity=None,
+        sensitivity=collimator.sensitivity,
         discretisation="conserving",
     )

@@ -25,7 +25,7 @@ from myoscope.core import Grid, InvalidValue, UnitMismatch, Volume
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.camera_geometry import PinholeGeometry
 from myoscope.physics.operator import Projector
-from myoscope.physics.sparse import SparseRows, sparse_rows
+from myoscope.physics.sparse import SparseRows, transposed
 
 if TYPE_CHECKING:
     import torch
@@ -42,18 +42,27 @@ _BEHIND_MM = 300.0  # the body ends closer behind the centre of the field of vie
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _View:
-    """What one pinhole sees of a grid: tensors on one device; rows of planes are (layer, padded v, padded u)."""
+    """What one pinhole sees of a field of m voxels: tensors on one device; rows of planes are (layer, padded v,
+    padded u)."""
 
-    voxel: Tensor  # (n,) flat index of the voxels that reach the detector or its margin
-    splat: SparseRows  # (row of the planes, n)
+    splat: SparseRows  # (row of the planes, m)
     gather: SparseRows  # its transpose
-    sensitivity: Tensor  # (n,) counts per decay
+    sensitivity: Tensor  # (m,) counts per decay, 0 where the pinhole does not see
+    seen: Tensor  # (n,) numbers of the voxels that reach the detector or its margin
+    ray: Tensor  # (n, 3) place of these in the table of optical depths: u, v, depth, each from -1 to 1
     blur_v: Tensor  # (layer, v, padded v)
     blur_u: Tensor  # (u, layer * padded u)
-    ray: Tensor  # (n, 3) place in the table of optical depths: u, v, depth, each from -1 to 1
 
     def to(self, device: str | torch.device) -> _View:
         return _View(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sight:
+    """What a camera sees of a grid, whatever the patient: ``voxel`` (m,) are flat indices of the field of view."""
+
+    voxel: Tensor
+    views: tuple[_View, ...]
 
 
 class PinholeProjector(Projector):
@@ -66,7 +75,7 @@ class PinholeProjector(Projector):
         self,
         grid: Grid,
         geometry: PinholeGeometry,
-        sight: Sequence[_View],
+        sight: _Sight,
         weights: Sequence[Tensor],
         views: Sequence[int],
         field: tuple[float, float] = (np.inf, _NEAREST_MM),
@@ -75,7 +84,7 @@ class PinholeProjector(Projector):
         self.geometry = geometry
         self.n_views = len(views)
         self.detector_shape = geometry.detector_shape
-        self._sight = tuple(sight)
+        self._sight = sight
         self._weights = tuple(weights)
         self._views = tuple(views)
         self._field = field
@@ -103,13 +112,14 @@ class PinholeProjector(Projector):
     def _project(self, image: Tensor) -> Tensor:
         n_v, n_u = self.detector_shape
         batch = image.shape[:-3]
-        columns = image.reshape(-1, int(np.prod(self.grid.shape))).T.contiguous()  # (voxel, batch)
+        columns = image.reshape(-1, int(np.prod(self.grid.shape))).T.index_select(0, self._sight.voxel)
+        columns = columns.contiguous()  # (voxel of the field, batch)
         n_batch = columns.shape[1]
         result = image.new_empty(n_batch, self.n_views, n_v, n_u)
         for place, (number, weight) in enumerate(zip(self._views, self._weights, strict=True)):
-            view = self._sight[number]
+            view = self._sight.views[number]
             layers, _, wide_v = view.blur_v.shape
-            planes = view.splat @ (columns.index_select(0, view.voxel) * weight[:, None])
+            planes = view.splat @ (columns * weight[:, None])
             rows = (view.blur_v @ planes.view(layers, wide_v, -1)).view(layers, n_v, -1, n_batch)
             rows = rows.permute(0, 2, 1, 3).reshape(-1, n_v * n_batch)  # (layer and padded u, v and batch)
             result[:, place] = (view.blur_u @ rows).view(n_u, n_v, n_batch).permute(2, 1, 0)
@@ -120,14 +130,16 @@ class PinholeProjector(Projector):
         batch = data.shape[:-3]
         flat = data.reshape(-1, self.n_views, n_v, n_u)
         n_batch = len(flat)
-        image = data.new_zeros(int(np.prod(self.grid.shape)), n_batch)
+        field = data.new_zeros(len(self._sight.voxel), n_batch)
         for place, (number, weight) in enumerate(zip(self._views, self._weights, strict=True)):
-            view = self._sight[number]
+            view = self._sight.views[number]
             layers = len(view.blur_v)
             rows = view.blur_u.T @ flat[:, place].permute(2, 1, 0).reshape(n_u, n_v * n_batch)
             rows = rows.view(layers, -1, n_v, n_batch).permute(0, 2, 1, 3).reshape(layers, n_v, -1)
             planes = view.blur_v.transpose(1, 2) @ rows  # (layer, padded v, padded u and batch)
-            image.index_add_(0, view.voxel, (view.gather @ planes.view(-1, n_batch)) * weight[:, None])
+            field.addcmul_(view.gather @ planes.view(-1, n_batch), weight[:, None])
+        image = data.new_zeros(int(np.prod(self.grid.shape)), n_batch)
+        image[self._sight.voxel] = field
         return image.T.reshape(*batch, *self.grid.shape)
 
 
@@ -166,29 +178,32 @@ def pinhole_projector(
     field = (float(reach_mm), float(max(clear_mm, _NEAREST_MM)))
     sight = _sight_on(grid, geometry, field, str(torch.device(device)))
     counts_per_kBq_mL = grid.voxel_volume_mL * 1000 * photons_per_decay * geometry.efficiency
-    weights = [sight[v].sensitivity * counts_per_kBq_mL for v in chosen]
+    weights = [sight.views[v].sensitivity * counts_per_kBq_mL for v in chosen]
     if attenuation is not None:
         depths = _optical_depths(attenuation, geometry, str(torch.device(device)))
         for n, view in enumerate(chosen):
-            ray = sight[view].ray[None, None, None]
+            one = sight.views[view]
             through = torch.nn.functional.grid_sample(
-                depths[view][None, None], ray, padding_mode="border", align_corners=True
+                depths[view][None, None], one.ray[None, None, None], padding_mode="border", align_corners=True
             )
-            weights[n] = weights[n] * torch.exp(-through.reshape(-1))
+            # A new tensor: what was made for all patients stays as it is.
+            weights[n] = weights[n].index_put((one.seen,), weights[n][one.seen] * torch.exp(-through.reshape(-1)))
     return PinholeProjector(grid, geometry, sight, weights, chosen, field)
 
 
-def _sight_on(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float], device: str) -> tuple[_View, ...]:
+def _sight_on(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float], device: str) -> _Sight:
     return _sight(grid, geometry, field) if device == "cpu" else _moved_sight(grid, geometry, field, device)
 
 
 @lru_cache(maxsize=4)
-def _moved_sight(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float], device: str) -> tuple[_View, ...]:
-    return tuple(view.to(device) for view in _sight(grid, geometry, field))
+def _moved_sight(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float], device: str) -> _Sight:
+    sight = _sight(grid, geometry, field)
+    return _Sight(sight.voxel.to(device), tuple(view.to(device) for view in sight.views))
 
 
-@lru_cache(maxsize=4)
-def _sight(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float]) -> tuple[_View, ...]:
+# A gated study goes through five grids: the heart's box, the body, its scatter, the image, and the box of its gates.
+@lru_cache(maxsize=6)
+def _sight(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float]) -> _Sight:
     import torch
 
     n_v, n_u = (n + 2 * _PAD for n in geometry.detector_shape)
@@ -198,31 +213,40 @@ def _sight(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float]) ->
     within = (np.linalg.norm(points, axis=1) <= reach_mm) & (
         (depth_mm >= clear_mm).all(axis=1) if clear_mm > _NEAREST_MM else True
     )
+    voxel = np.flatnonzero(within)
+    points, depth_mm = points[voxel], depth_mm[voxel]
     half_u, half_v = _half_widths_mm(geometry)
     depth_range_mm = (_ray_steps(geometry) - 1) * _RAY_STEP_MM
     views = []
     for view in range(geometry.n_views):
         h = depth_mm[:, view]
         with np.errstate(divide="ignore"):
-            scale = np.where(h >= _NEAREST_MM, geometry.focal_mm / h, np.inf)
+            scale = np.where(h >= _NEAREST_MM, geometry.focal_mm / geometry.pixel_mm / h, np.inf)
         offset = points @ np.stack([geometry.along_u[view], geometry.along_v[view]], axis=1)  # (voxel, 2) u, v mm
         with np.errstate(invalid="ignore"):
-            on_detector = offset * scale[:, None] / geometry.pixel_mm
-        u, v = on_detector[:, 0] + (n_u - 1) / 2, on_detector[:, 1] + (n_v - 1) / 2
-        with np.errstate(invalid="ignore"):
-            seen = np.flatnonzero(within & (h >= _NEAREST_MM) & (u >= 0) & (u < n_u - 1) & (v >= 0) & (v < n_v - 1))
+            on_detector = offset * scale[:, None]
+            u, v = on_detector[:, 0] + (n_u - 1) / 2, on_detector[:, 1] + (n_v - 1) / 2
+            seen = np.flatnonzero((h >= _NEAREST_MM) & (u >= 0) & (u < n_u - 1) & (v >= 0) & (v < n_v - 1))
         if not len(seen):
             raise InvalidValue(f"{grid!r} lies out of the sight of pinhole {view + 1} of the {geometry.name} camera")
         u, v, h = u[seen], v[seen], h[seen]
-        u0, v0 = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
+        u0, v0 = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
         fu, fv = u - u0, v - v0
-        pixel = (v0 * n_u + u0)[:, None] + np.array([0, 1, n_u, n_u + 1])
-        weight = np.stack([(1 - fv) * (1 - fu), (1 - fv) * fu, fv * (1 - fu), fv * fu], axis=1)
         sigma_px = _blur_px(geometry, grid, h)
-        layer = np.round(np.log(sigma_px) / _LAYER_STEP).astype(np.int64)
+        layer = np.round(np.log(sigma_px) / _LAYER_STEP).astype(np.int32)
         first, n_layers = int(layer.min()), int(np.ptp(layer)) + 1
-        row = (layer - first)[:, None] * (n_v * n_u) + pixel
-        one = np.repeat(np.arange(len(seen)), 4)
+        corner = (layer - first) * (n_v * n_u) + v0 * n_u + u0
+        row = corner[:, None] + np.array([0, 1, n_u, n_u + 1], np.int32)
+        weight = np.empty((len(seen), 4), np.float32)
+        for n, (along_v, along_u) in enumerate(((1 - fv, 1 - fu), (1 - fv, fu), (fv, 1 - fu), (fv, fu))):
+            weight[:, n] = along_v * along_u
+        start = np.zeros(len(voxel) + 1, np.int32)
+        start[seen + 1] = 4
+        gather = SparseRows(
+            torch.from_numpy(row.ravel()),
+            torch.from_numpy(np.cumsum(start, dtype=np.int32)),
+            torch.from_numpy(weight.ravel()),
+        )
         tangent = offset[seen] / h[:, None]
         cosine = 1 / np.sqrt(1 + (tangent**2).sum(axis=1))
         blur_v, blur_u = (
@@ -236,18 +260,20 @@ def _sight(grid: Grid, geometry: PinholeGeometry, field: tuple[float, float]) ->
             ],
             axis=1,
         )
+        sensitivity = np.zeros(len(voxel))
+        sensitivity[seen] = geometry.aperture_mm**2 * cosine**3 / (16 * h**2)
         views.append(
             _View(
-                voxel=torch.from_numpy(seen),
-                splat=sparse_rows(row.ravel(), one, weight.ravel(), n_layers * n_v * n_u),
-                gather=sparse_rows(one, row.ravel(), weight.ravel(), len(seen)),
-                sensitivity=_float(geometry.aperture_mm**2 * cosine**3 / (16 * h**2)),
+                splat=transposed(gather, n_layers * n_v * n_u),
+                gather=gather,
+                sensitivity=_float(sensitivity),
+                seen=torch.from_numpy(seen),
+                ray=_float(ray),
                 blur_v=_float(blur_v),
                 blur_u=_float(blur_u.transpose(1, 0, 2).reshape(geometry.detector_shape[1], -1)),
-                ray=_float(ray),
             )
         )
-    return tuple(views)
+    return _Sight(torch.from_numpy(voxel), tuple(views))
 
 
 def _blur_px(geometry: PinholeGeometry, grid: Grid, depth_mm: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,7 @@ class SparseRows:
 
     Row r holds ``weight[start[r]:start[r + 1]]`` in the columns ``index[...]``. The product sums weighted rows of
     the dense matrix as an embedding does, which on one CPU thread is several times faster than torch's product of
-    compressed rows, and runs on a GPU as it is.
+    compressed rows, and runs on a GPU as it is. A single column on a CPU goes through scipy, twice as fast again.
     """
 
     index: Tensor  # (entries,) int32
@@ -30,6 +31,10 @@ class SparseRows:
         """This matrix (rows, n) times a contiguous dense one (n, columns)."""
         import torch
 
+        if dense.shape[1] == 1 and dense.device.type == "cpu":
+            shape = (len(self.start) - 1, len(dense))
+            rows = csr_array((self.weight.numpy(), self.index.numpy(), self.start.numpy()), shape=shape)
+            return torch.from_numpy(rows @ dense.detach().numpy()[:, 0])[:, None]
         # What torch.nn.functional.embedding_bag calls after checks that cost as much as a small product.
         sums: Tensor = torch.embedding_bag(
             dense,
@@ -45,6 +50,17 @@ class SparseRows:
 
     def to(self, device: str | torch.device) -> SparseRows:
         return SparseRows(self.index.to(device), self.start.to(device), self.weight.to(device))
+
+
+def transposed(matrix: SparseRows, n_columns: int) -> SparseRows:
+    """The transpose of a matrix of this many columns, on the CPU."""
+    import torch
+
+    shape = (len(matrix.start) - 1, n_columns)
+    columns = csr_array((matrix.weight.numpy(), matrix.index.numpy(), matrix.start.numpy()), shape=shape).tocsc()
+    return SparseRows(
+        torch.from_numpy(columns.indices), torch.from_numpy(columns.indptr), torch.from_numpy(columns.data)
+    )
 
 
 def sparse_rows(row: NDArray[Any], column: NDArray[Any], weight: NDArray[Any], n_rows: int) -> SparseRows:

@@ -17,11 +17,13 @@ from myoscope.reconstruct.from_projections import image_grid as image_grid
 from myoscope.reconstruct.from_projections import reconstruct as reconstruct
 from myoscope.reconstruct.from_projections import reconstruct_frames as reconstruct_frames
 from myoscope.reconstruct.from_projections import without_gates as without_gates
+from myoscope.reconstruct.halves import split_counts as split_counts
 from myoscope.reconstruct.mlem import Measurement as Measurement
 from myoscope.reconstruct.mlem import log_likelihood as log_likelihood
 from myoscope.reconstruct.mlem import mlem as mlem
 from myoscope.reconstruct.osem import ordered_subsets as ordered_subsets
 from myoscope.reconstruct.osem import osem as osem
+from myoscope.reconstruct.reproject import reprojector as reprojector
 from myoscope.reconstruct.survey import Survey as Survey
 from myoscope.reconstruct.survey import photopeak as photopeak
 from myoscope.reconstruct.survey import photopeak_keV as photopeak_keV

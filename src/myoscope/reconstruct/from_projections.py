@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from myoscope.physics.operator import Projector
 
 _VIEWS_PER_SUBSET = 4
-_HEART_BOX_MM, _GATE_PASSES = 144.0, 3
+_HEART_BOX_MM, _GATE_PASSES = 144.0, 6
 _ROUNDING = 1e-4  # simulated expected counts may lie this share of the maximum below zero
 _SQUARE = 1e-3  # by how much the sides of a square pixel may differ
 # Grids of cameras that look at the heart only: what radiates from beside the field of view needs a place to go.
@@ -425,13 +425,14 @@ def _projector(
                 f"{geometry.detector_shape} pixels, these projections {projections.n_views} of "
                 f"{projections.counts.shape[-2:]}"
             )
-        said.append(f"response of the {geometry.name} camera modelled")
+        modelled = settings.response == "auto"
+        said.append(f"response of the {geometry.name} camera modelled" if modelled else "response not modelled")
     if isinstance(geometry, PinholeGeometry):
         from myoscope.physics.pinhole import pinhole_projector
 
-        projector = pinhole_projector(
+        projector: Projector = pinhole_projector(
             grid,
-            geometry=geometry,
+            geometry=geometry if modelled else geometry.sharp(),
             attenuation=attenuation,
             reach_mm=_PINHOLE_REACH_MM,
             clear_mm=_PINHOLE_CLEAR_MM,
@@ -440,7 +441,14 @@ def _projector(
     if geometry is not None:
         from myoscope.physics.columns import column_projector
 
-        return column_projector(grid, geometry=geometry, attenuation=attenuation, energy_keV=energy_keV), said
+        projector = column_projector(
+            grid,
+            geometry=geometry,
+            attenuation=attenuation,
+            energy_keV=energy_keV,
+            response="modelled" if modelled else "left out",
+        )
+        return projector, said
 
     from myoscope.physics.parallel import parallel_projector
 

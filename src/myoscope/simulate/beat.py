@@ -32,7 +32,6 @@ _N_PHASES = 24
 _WALL_LAYERS = 6
 # Below this share of the mean thickness a wall's first harmonic has no time of its own.
 _LEAST_AMPLITUDE = 0.004
-_PAPILLARIES = ((9, 15, 30), (57, 14, 29))  # column (45 and 285 degrees), first and last row
 
 
 class Contracting(Protocol):
@@ -64,6 +63,7 @@ class BeatingHeart:
     instant, as no gate sees them), ``volumes_mL`` (gate,) averages over the gates. ``surfaces`` holds endo- and
     epicardium gate by gate. The truth maps (40, 72) belong to pieces of wall, named by where they lie at end diastole:
 
+    ``thickness_mm``       thickness of the wall at end diastole, without what rises from it into the cavity
     ``displacement_mm``    inward motion of the endocardium along its end-diastolic normal, ED to end systole
     ``thickening_percent`` 100 (thickness at end systole / at end diastole - 1)
     ``phase_deg``          when the wall is thickest by the first harmonic of its thickness over the cycle (0 = R wave,
@@ -80,6 +80,7 @@ class BeatingHeart:
     edv_mL: float
     esv_mL: float
     volumes_mL: FloatArray
+    thickness_mm: FloatArray
     displacement_mm: FloatArray
     thickening_percent: FloatArray
     phase_deg: FloatArray
@@ -122,8 +123,8 @@ class BeatingHeart:
     ) -> Volume:
         """Activity of the heart on a grid in kBq/mL, one frame per gate; nothing is lost to the voxels.
 
-        ``wall_kBq_mL`` (40, 72) is the concentration in each piece of the left ventricle's wall; papillary muscles
-        take that of the wall they rise from.
+        ``wall_kBq_mL`` (40, 72) is the concentration in each piece of the left ventricle's wall; papillary muscles and
+        trabeculae take that of the wall they rise from.
 
         Raises
         ------
@@ -138,8 +139,8 @@ class BeatingHeart:
             raise InvalidValue("activity concentrations are finite and not negative")
         concentration: dict[str, FloatArray | float] = {
             "lv_wall": wall,
-            "papillary": wall,
-            "papillary_space": -float(blood_kBq_mL),
+            # What takes the place of blood.
+            "inner_muscle": wall - float(blood_kBq_mL),
             "lv_blood": float(blood_kBq_mL),
             "rv_blood": float(blood_kBq_mL),
             "atrial_blood": float(blood_kBq_mL),
@@ -166,8 +167,8 @@ class BeatingHeart:
             raise InvalidValue(f"there are gates 0 to {self.n_gates - 1}, got {gate}")
         gates: Sequence[int] = range(self.n_gates) if gate is None else [gate]
         content: dict[str, list[tuple[str, FloatArray | float]]] = {
-            "lv_wall": [("lv_wall", 1.0), ("papillary", 1.0)],
-            "lv_blood": [("lv_blood", 1.0), ("papillary_space", -1.0)],
+            "lv_wall": [("lv_wall", 1.0), ("inner_muscle", 1.0)],
+            "lv_blood": [("lv_blood", 1.0), ("inner_muscle", -1.0)],
             "rv_wall": [("rv_wall", 1.0)],
             "rv_blood": [("rv_blood", 1.0)],
             "atria": [("atrial_blood", 1.0), ("atrial_wall", 1.0)],
@@ -197,7 +198,7 @@ class BeatingHeart:
         for number, gate in enumerate(gates):
             index, content = [], []
             for name, value in named:
-                matter = self._matter.get("papillary" if name == "papillary_space" else name)
+                matter = self._matter.get(name)
                 if matter is None:
                     continue
                 each = len(matter.points_mm) // self.n_gates
@@ -226,7 +227,7 @@ def beat(heart: Heart, contraction: Contracting, n_gates: int) -> BeatingHeart:
             cavity_mL=heart.edv_mL * float(contraction.dilation),
             wall_mL=float(cell_volumes(mid, span)[0].sum()) / 1000,
         )
-        heart = type(heart)(form, heart.frame, heart.right, heart.left_atrium, heart.right_atrium, heart.papillary_mL)
+        heart = type(heart)(form, heart.frame, heart.right, heart.left_atrium, heart.right_atrium, heart.inner)
     each = max(3, -(-_N_PHASES // n_gates))
     phases = (np.arange(n_gates * each) + 0.5) / (n_gates * each)
     times = np.concatenate([[0.0], phases])
@@ -247,6 +248,7 @@ def beat(heart: Heart, contraction: Contracting, n_gates: int) -> BeatingHeart:
         edv_mL=float(cavity[0]),
         esv_mL=float(cavity[systole]),
         volumes_mL=frozen(cavity[1:].reshape(n_gates, each).mean(axis=1), np.float64),
+        thickness_mm=frozen(thickness[0], np.float64),
         displacement_mm=frozen(_inward(endo[0], endo[systole]), np.float64),
         thickening_percent=frozen(100 * (thickness[systole] / thickness[0] - 1), np.float64),
         phase_deg=frozen(_phase_deg(thickness[1:], phases), np.float64),
@@ -360,7 +362,7 @@ def _matter(heart: Heart, wall: MovingWall, pieces: FloatArray, times: FloatArra
         return _Matter(samples.points @ turn + shift, samples.volume_mL.astype(np.float32), cell)
 
     closed_endo, closed_epi = (np.concatenate([s, s[:, :, :1]], axis=2) for s in (endo[1:], epi[1:]))
-    muscle = fill(closed_endo, closed_epi, _WALL_LAYERS)
+    muscle = fill(closed_endo, closed_epi, _WALL_LAYERS, pole=True)
     # A piece keeps its volume; how it divides over the depth follows the geometry of the moment.
     by_piece = muscle.volume_mL.reshape(len(times) - 1, _WALL_LAYERS, -1)
     by_piece = by_piece * (pieces.ravel() / by_piece.sum(axis=1))[:, None]
@@ -374,8 +376,11 @@ def _matter(heart: Heart, wall: MovingWall, pieces: FloatArray, times: FloatArra
     blood = fill(np.broadcast_to(spine[:, :, None], closed_endo.shape), closed_endo, 7)
     exact = blood.volume_mL * (cavity / blood.total_mL)[:, None]
     matter["lv_blood"] = lps(Samples(blood.points, exact.astype(np.float32)))
-    if heart.papillary_mL > 0:
-        matter["papillary"] = _papillaries(heart, endo[1:], spine, cavity)
+    if heart.inner.volume_mL > 0:
+        points, volume, cell = heart.inner.samples(endo[1:], spine, np.sqrt(heart.edv_mL / cavity))
+        matter["inner_muscle"] = lps(
+            Samples(points.astype(np.float32), np.broadcast_to(volume, points.shape[:2]).astype(np.float32)), cell
+        )
 
     # The right heart does not feel the left one's delays; it and the atria are sampled once in most gates.
     course = contraction_course(times)
@@ -403,30 +408,5 @@ def _matter(heart: Heart, wall: MovingWall, pieces: FloatArray, times: FloatArra
     for name, parts in (("atrial_blood", blood_parts), ("atrial_wall", wall_parts)):
         points = np.concatenate([p.points for p in parts], axis=1)[1:]
         volumes = np.concatenate([p.volume_mL for p in parts], axis=1)[1:]
-        matter[name] = lps(Samples(points, volumes))
+        matter[name] = lps(Samples(points.astype(np.float32), volumes.astype(np.float32)))
     return matter
-
-
-def _papillaries(heart: Heart, endo: FloatArray, spine: FloatArray, cavity: FloatArray) -> _Matter:
-    """Two muscles along the inner wall, over its middle third; constant in volume, moving with the wall.
-
-    As the cavity (time,) empties round them they take a larger part of its girth and depth.
-    """
-    fuller = np.sqrt(heart.edv_mL / cavity)[:, None, None]
-    deep = np.minimum(0.46 * fuller, 0.8)
-    points, cells = [], []
-    for column, first, last in _PAPILLARIES:
-        rows = np.arange(first, last)
-        for turn in (-0.75, -0.25, 0.25, 0.75):
-            aside = column + 3.2 * turn * fuller[..., 0]
-            low = np.floor(aside).astype(int)
-            share = (aside - low)[..., None, None]
-            time = np.arange(len(endo))[:, None, None]
-            left, right = (endo[time, rows[None, None], ((low + step) % N_ANGLES)[:, :, None]] for step in (0, 1))
-            nodes = ((1 - share) * left + share * right)[:, 0]
-            for inward in (0.1, 0.3, 0.5, 0.7, 0.9):
-                points.append(nodes + inward * deep * (spine[:, rows] - nodes))
-                cells.append(rows * N_ANGLES + column)
-    together = np.concatenate(points, axis=1)
-    volume = np.full(together.shape[:2], heart.papillary_mL / together.shape[1], np.float32)
-    return _Matter(heart.to_patient(together).astype(np.float32), volume, np.concatenate(cells))

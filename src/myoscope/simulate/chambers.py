@@ -96,10 +96,11 @@ def _twice(sheet: FloatArray) -> FloatArray:
     return finer
 
 
-def fill(inner: FloatArray, outer: FloatArray, n: int) -> Samples:
+def fill(inner: FloatArray, outer: FloatArray, n: int, *, pole: bool = False) -> Samples:
     """Samples between two matched, open sheets of nodes (time, row, column, 3), ``n`` deep.
 
-    Volumes are Jacobians of (row, column, depth) at the middle of each piece.
+    Volumes are Jacobians of (row, column, depth) at the middle of each piece. With ``pole``, the nodes of the first row
+    are one point: its pieces are triangles, whose centroids lie two thirds out.
     """
     n_times, n_rows, n_columns = (inner.shape[0], inner.shape[1] - 1, inner.shape[2] - 1)
     # Neighbours stand a quarter of a layer nearer and farther: no shells of samples, which a lattice would show.
@@ -115,6 +116,8 @@ def fill(inner: FloatArray, outer: FloatArray, n: int) -> Samples:
 
     low, high = corners(inner), corners(outer)
     centre, along, around = (p[:, :, None] + depth * (q - p)[:, :, None] for p, q in zip(low, high, strict=True))
+    if pole:
+        centre[..., 0, :] += along[..., 0, :] / np.float32(6)
     across = (high[0] - low[0])[:, :, None] / np.float32(n)
     volume = along[1] * around[2]
     volume -= along[2] * around[1]

@@ -1,6 +1,6 @@
 """How each part of the wall thickens and when, given its scar, its flow and its conduction.
 
-Healthy walls thicken by 40 to 70 %, most at the apex and least in the septum and at the base. Scar does not thicken,
+Healthy walls thicken by 35 to 60 %, most at the apex and least in the septum and at the base. Scar does not thicken,
 muscle that was ischaemic during stress is stunned for a while after it, and muscle short of flow at rest hibernates.
 Sizes of these effects are this project's assumptions.
 """
@@ -36,13 +36,13 @@ class Contraction:
 
 
 def healthy_thickening() -> FloatArray:
-    """Mean thickening of healthy people, (ring, angle): 0.70 at the apex, about 0.43 in the basal septum.
+    """Mean thickening of healthy people, (ring, angle): 0.60 at the apex, about 0.35 in the basal septum.
 
     An incompressible wall of usual mass then ejects about 60 % of the cavity.
     """
     depth = cell_depth()
     around = 0.06 * toward(0, 60) - 0.09 * toward(180, 45)
-    thickening: FloatArray = 0.70 - 0.18 * depth + around * np.clip(depth / 0.25, 0, 1)
+    thickening: FloatArray = 0.60 - 0.16 * depth + around * np.clip(depth / 0.25, 0, 1)
     return thickening
 
 

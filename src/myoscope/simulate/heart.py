@@ -2,9 +2,11 @@
 
 Volume and mass of the left ventricle are those of cardiac MRI in healthy adults (UK Biobank: 166 (SD 32) mL and
 103 (21) g in men, 124 (21) mL and 70 (13) g in women; configurable defaults, to be checked against the paper),
-scaled with body surface area and correlated. Walls are as thick as that mass makes them: about 7 mm, thinner than
-echocardiography reports. Form varies in elongation, ovality, tilt of the base, apical thinning and an individual
-pattern round the axis. Own geometry throughout; nothing of a licensed phantom.
+scaled with powers of body surface area and correlated; what age, weight and blood pressure add to a patient's mass is
+the caller's ``hypertrophy``. Form varies in elongation, roundness, bend, tilt of the base, apical thinning and an
+individual pattern round the axis; blunt apex, short upper septum and the tilt of the base are set so that virtual
+short-axis slices have the outline of real ones (`docs/validation/realism.md`). Own geometry throughout; nothing of a
+licensed phantom.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from myoscope.core import CardiacFrame, InvalidValue, Surfaces
 from myoscope.core.geometry import FloatArray
 from myoscope.simulate.chambers import Atrium, RightVentricle, fit_right_ventricle
+from myoscope.simulate.inner_muscle import InnerMuscle, draw_inner_muscle, no_inner_muscle
 from myoscope.simulate.lv_shape import LVForm, cell_volumes, fit_volumes
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ _EDV_ML = {"M": (166.0, 32.0), "F": (124.0, 21.0)}
 _MASS_G = {"M": (103.0, 21.0), "F": (70.0, 13.0)}
 _SURFACE_M2 = {"M": (2.00, 0.17), "F": (1.73, 0.16)}
 _VOLUME_MASS_CORRELATION = 0.75
+# Powers of body surface: in UK Biobank a standard deviation of body mass index (16 %, 8 % of surface) goes with about
+# 5 % of volume and 8 % of mass (Petersen et al., PLoS One 2017;12:e0185114; to be checked in the paper).
+_VOLUME_POWER, _MASS_POWER = 0.75, 1.05
 _EDV_RANGE_ML = (30.0, 300.0)
 # A ventricle dilated for years gains mass, but less than volume (eccentric hypertrophy): assumed.
 _MASS_WITH_DILATION = 0.5
@@ -45,8 +51,9 @@ class Heart:
     """A heart at end diastole.
 
     ``form`` is the left ventricle's shape, ``frame`` its place: the centroid of its wall and its long axis.
-    ``papillary_mL`` is the volume of both papillary muscles, inside the cavity and not part of the wall between
-    the surfaces.
+    ``inner`` is muscle inside the cavity, papillary and trabecular. As in cardiac MRI the surfaces run outside of it:
+    it counts to the volume of the cavity and not to the mass of the wall, but takes up tracer, and images show it as
+    wall.
     """
 
     form: LVForm
@@ -54,7 +61,7 @@ class Heart:
     right: RightVentricle
     left_atrium: Atrium
     right_atrium: Atrium
-    papillary_mL: float
+    inner: InnerMuscle
 
     @cached_property
     def wall_nodes(self) -> tuple[FloatArray, FloatArray]:
@@ -92,7 +99,7 @@ class Heart:
 
     @property
     def mass_g(self) -> float:
-        """Mass of the left ventricle's wall, without papillary muscles."""
+        """Mass of the left ventricle's wall, without papillary muscles and trabeculae."""
         mid, span = self.wall_nodes
         return float(cell_volumes(mid, span)[0].sum()) / 1000 * MUSCLE_G_PER_ML
 
@@ -147,9 +154,11 @@ def draw_heart(
     rng: np.random.Generator,
     dilation: float = 1.0,
     hypertrophy: float = 1.0,
-    papillary: bool = True,
+    inner_muscle: bool = True,
 ) -> Heart:
     """A heart for a person of this sex and size, its wall centred on ``seat``.
+
+    ``inner_muscle`` False leaves papillary muscles and trabeculae out.
 
     ``dilation`` multiplies the end-diastolic volume (a dilated cardiomyopathy: 1.5 to 2.5) and, with its square
     root, the mass; it makes the ventricle rounder. ``hypertrophy`` multiplies the mass alone. Volumes are held
@@ -173,17 +182,22 @@ def draw_heart(
     mass_g *= hypertrophy * dilation**_MASS_WITH_DILATION
     # A wall of 0.42 to 3.5 g per mL of cavity: beyond lies no heart.
     mass_g = float(np.clip(mass_g, max(25.0, 0.42 * edv_mL), max(3.5 * edv_mL, 90.0)))
+    size = (edv_mL / 150) ** (1 / 3)
     rounder = float(np.clip(dilation, 1, 2.5)) ** 0.28
     form = LVForm(
-        elongation=float(np.clip(rng.normal(2.02, 0.13) / rounder, 1.35, 2.4)),
+        elongation=float(np.clip(rng.normal(2.10, 0.14) / rounder, 1.35, 2.5)),
         base=float(np.clip(rng.normal(0.34, 0.05), 0.2, 0.46)),
-        ovality=float(np.clip(rng.normal(0.01, 0.025), -0.07, 0.07)),
-        point=float(np.clip(rng.normal(0.08, 0.05) / rounder, 0.0, 0.2)),
-        septal_shortening_mm=float(np.clip(rng.normal(9.0, 2.5), 2, 16)),
-        valve_tilt_deg=float(np.clip(rng.normal(4.0, 4.0), -6, 14)),
-        apical_thinning=float(np.clip(rng.normal(0.38, 0.08), 0.15, 0.55)),
-        septal_excess=float(np.clip(rng.normal(0.06, 0.05), -0.08, 0.25)),
-        unevenness=tuple(np.clip(rng.normal(0, 0.025, 4), -0.07, 0.07).tolist()),
+        ovality=float(np.clip(rng.normal(0.01, 0.06), -0.13, 0.13)),
+        # Blunt at the end and short at the septum: measured against real images (docs/validation/realism.md).
+        point=float(np.clip(rng.normal(-0.29, 0.08) / rounder, -0.50, 0.0)),
+        septal_shortening_mm=min(size * float(np.clip(rng.normal(22.5, 4.0), 11, 32)), 30.0),
+        valve_tilt_deg=float(np.clip(rng.normal(-7.0, 4.0), -17, 5)),
+        apical_thinning=float(np.clip(rng.normal(0.43, 0.08), 0.22, 0.60)),
+        # By cardiac MRI the septum is thicker than the lateral wall, the more so where pressure was high.
+        septal_excess=float(np.clip(rng.normal(0.18, 0.07), -0.02, 0.38)),
+        unevenness=tuple(np.clip(rng.normal(0, 0.035, 4), -0.09, 0.09).tolist()),
+        outline=tuple(np.clip(rng.normal(0, (0.06, 0.03, 0.03)), -0.13, 0.13).tolist()),
+        bend=tuple(np.clip(rng.normal(0, 0.13, 2), -0.26, 0.26).tolist()),
     )
     form = fit_volumes(form, cavity_mL=edv_mL, wall_mL=mass_g / MUSCLE_G_PER_ML)
     mid, span = form.wall()
@@ -196,7 +210,6 @@ def draw_heart(
         wall_mm=float(np.clip(rng.normal(3.7, 0.4), 3, 5)),
         systolic_share=float(np.clip(rng.normal(0.36, 0.05), 0.2, 0.48)),
     )
-    size = (edv_mL / 150) ** (1 / 3)
     left_atrium = Atrium(
         radius_mm=float(23 * size * np.clip(rng.normal(1, 0.08), 0.8, 1.3)),
         length_mm=float(38 * size * np.clip(rng.normal(1, 0.08), 0.8, 1.3)),
@@ -205,24 +218,27 @@ def draw_heart(
         radius_mm=float(22 * size * np.clip(rng.normal(1, 0.08), 0.8, 1.3)),
         length_mm=float(36 * size * np.clip(rng.normal(1, 0.08), 0.8, 1.3)),
     )
-    # Papillary muscles: 6 % of the mass, assumed.
-    share = float(np.clip(rng.normal(0.06, 0.012), 0.03, 0.09))
-    papillary_mL = share * mass_g / MUSCLE_G_PER_ML if papillary else 0.0
-    return Heart(form, seat, right, left_atrium, right_atrium, min(papillary_mL, 0.06 * edv_mL))
+    inner = no_inner_muscle()
+    if inner_muscle:
+        inner = draw_inner_muscle(wall_mL=cell_volumes(mid, span)[0] / 1000, cavity_mL=edv_mL, rng=rng)
+    return Heart(form, seat, right, left_atrium, right_atrium, inner)
 
 
 def _draw_size(sex: Sex, surface_m2: float, rng: np.random.Generator) -> tuple[float, float]:
-    """End-diastolic volume (mL) and mass (g): proportional to body surface, log-normal about it, correlated.
+    """End-diastolic volume (mL) and mass (g): by powers of body surface, log-normal about them, correlated.
 
-    The spread about the proportion is what body surface leaves of the population's.
+    The spread about them is what body surface leaves of the population's.
     """
     mean_surface, sd_surface = _SURFACE_M2[sex]
     relative = surface_m2 / mean_surface
     first, second = rng.standard_normal(2)
     second = _VOLUME_MASS_CORRELATION * first + np.sqrt(1 - _VOLUME_MASS_CORRELATION**2) * second
     drawn = []
-    for (mean, sd), normal in ((_EDV_ML[sex], first), (_MASS_G[sex], second)):
-        left = np.sqrt(max((sd / mean) ** 2 - (sd_surface / mean_surface) ** 2, 0.01))
+    for (mean, sd), power, normal in (
+        (_EDV_ML[sex], _VOLUME_POWER, first),
+        (_MASS_G[sex], _MASS_POWER, second),
+    ):
+        left = np.sqrt(max((sd / mean) ** 2 - (power * sd_surface / mean_surface) ** 2, 0.01))
         normal = float(np.clip(normal, -2.5, 2.5))
-        drawn.append(mean * relative * float(np.exp(left * normal - 0.5 * left**2)))
+        drawn.append(mean * relative**power * float(np.exp(left * normal - 0.5 * left**2)))
     return drawn[0], drawn[1]

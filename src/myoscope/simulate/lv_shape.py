@@ -26,11 +26,14 @@ class LVForm:
 
     ``radius_mm`` is the largest mid-wall radius, ``elongation`` the half-length of the ellipsoid over it; the
     valve plane cuts the axis ``base`` half-lengths beyond the equator. ``ovality`` stretches the lateral-septal
-    diameter by that share and shrinks the other, ``point`` draws the apical half in. ``septal_shortening_mm``
-    moves the valve plane towards the apex at the septum, ``valve_tilt_deg`` tilts it about the lateral axis.
+    diameter by that share and shrinks the other, ``point`` draws the apical half in (negative: the end is blunt).
+    ``septal_shortening_mm`` moves the valve plane towards the apex at the septum, ``valve_tilt_deg`` tilts it about the
+    lateral axis.
     ``wall_mm`` is the thickness of the free wall; it is less by the share ``apical_thinning`` at the apex, more by
-    ``septal_excess`` in the septum, and falls to half in the membranous septum under the valve; ``unevenness``
-    holds amplitudes (cos, sin of the angle and of twice it) of an individual's own pattern.
+    ``septal_excess`` in the septum, and falls to a third in the membranous septum under the valve; ``unevenness``
+    holds amplitudes (cos, sin of the angle and of twice it) of an individual's own pattern. ``outline`` (sin of twice
+    the angle, cos and sin of three times it) are shares of the radius by which rings are not round, ``bend`` how far,
+    in shares of the radius (lateral, up), the middle lies off a straight line through both ends.
     """
 
     radius_mm: float = 29.0
@@ -44,6 +47,8 @@ class LVForm:
     apical_thinning: float = 0.4
     septal_excess: float = 0.06
     unevenness: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    outline: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    bend: tuple[float, float] = (0.0, 0.0)
 
     @property
     def half_length_mm(self) -> float:
@@ -56,12 +61,22 @@ class LVForm:
 
     def mid(self) -> FloatArray:
         """Mid-wall nodes, equally spaced along each meridian; (41, 72, 3)."""
-        radius = self.radius_mm * (1 + self.ovality * np.cos(2 * ANGLES_RAD))
+        s2, c3, s3 = self.outline
+        radius = self.radius_mm * (
+            1
+            + self.ovality * np.cos(2 * ANGLES_RAD)
+            + s2 * np.sin(2 * ANGLES_RAD)
+            + c3 * np.cos(3 * ANGLES_RAD)
+            + s3 * np.sin(3 * ANGLES_RAD)
+        )
+        # Nodes stay in their half-planes: a ring that moves aside is nearer to one and farther from another.
+        aside = self.radius_mm * (self.bend[0] * np.cos(ANGLES_RAD) + self.bend[1] * np.sin(ANGLES_RAD))
         p0, p1, p2 = self.valve_plane()
         slope = p1 * np.cos(ANGLES_RAD) + p2 * np.sin(ANGLES_RAD)
         polar = np.linspace(0, 2.6, 1201)[:, None]
         z = self.half_length_mm * np.cos(polar)
         rho = radius * np.sin(polar) * (1 - self.point * np.where(polar < np.pi / 2, np.cos(polar) ** 2, 0))
+        rho = rho + aside * np.sin(polar) ** 2
         z = np.broadcast_to(z, rho.shape)
         beyond = z - p0 - slope * rho < 0
         if not beyond[-1].all():
@@ -85,14 +100,15 @@ class LVForm:
     def thickness(self) -> FloatArray:
         """Wall thickness at the nodes in mm; (41, 72)."""
         arc = ARC[:, None]
-        apex = 1 - self.apical_thinning * np.exp(-((arc / 0.14) ** 2))
+        apex = 1 - self.apical_thinning * np.exp(-((arc / 0.20) ** 2))
         from_septum = np.cos(ANGLES_RAD - np.pi)
         reach = np.clip(arc / 0.3, 0, 1) ** 2  # patterns round the axis fade towards the apex
-        septum = 1 + self.septal_excess * reach * np.clip(from_septum, 0, 1)
+        # Its excess belongs to the upper septum, below the outflow tract; the apex is even.
+        septum = 1 + self.septal_excess * np.clip(arc / 0.5, 0, 1) ** 2 * np.clip(from_septum, 0, 1)
         base = 1 - 0.10 * np.clip((arc - 0.75) / 0.25, 0, 1) ** 2
-        # The top of the septum, anterior of its middle, is a membrane.
-        turn = np.angle(np.exp(1j * (ANGLES_RAD - np.radians(170))))
-        membrane = 1 - 0.5 * np.exp(-((turn / 0.5) ** 2)) * np.clip((arc - 0.86) / 0.14, 0, 1) ** 1.5
+        # The top of the septum, anterior of its middle, thins out to a membrane under the root of the aorta.
+        turn = np.angle(np.exp(1j * (ANGLES_RAD - np.radians(168))))
+        membrane = 1 - 0.65 * np.exp(-((turn / 0.65) ** 2)) * np.clip((arc - 0.78) / 0.22, 0, 1) ** 1.5
         c1, s1, c2, s2 = self.unevenness
         own = 1 + reach * (
             c1 * np.cos(ANGLES_RAD)

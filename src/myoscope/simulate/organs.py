@@ -65,8 +65,8 @@ def draw_organs(build: Build, seat: CardiacFrame, heart_size: float, rng: np.ran
     # a heavy belly, and in one of six people the left one much more.
     elevated = float(rng.uniform(8, 22)) if rng.random() < 1 / 6 else 0.0
     belly = 0.35 * (build.bmi - 26) + (9.0 if build.sex == "M" else 0.0)
-    left = lowest + float(rng.normal(6, 6)) + belly + elevated
-    right = lowest + float(rng.normal(19, 6)) + belly
+    left = lowest + float(rng.normal(16, 6)) + belly + elevated
+    right = lowest + float(rng.normal(26, 6)) + belly
     # The left flexure of the colon: near the inferior wall, or well below it. It shows there only when bile has come
     # so far, which is a matter of uptake, so that about one person in five has a hot loop near the heart.
     near = bool(rng.random() < 0.6)
@@ -124,7 +124,7 @@ def draw_organs(build: Build, seat: CardiacFrame, heart_size: float, rng: np.ran
         kidneys=kidneys,
         gallbladder=Ellipsoid.at((-0.36 * ax, yc - 0.42 * ay, right - 118 * s), gall),
         stomach=stomach,
-        gas_level=float(rng.uniform(0.62, 0.95)),
+        gas_level=float(rng.uniform(0.75, 1.0)),
         bowel=tuple(bowel),
         bowel_near_heart=near,
     )

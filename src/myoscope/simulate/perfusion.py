@@ -30,14 +30,23 @@ StressType = Literal["exercise", "pharmacological"]
 HEALTHY_REST_MBF, HEALTHY_STRESS_MBF = 0.85, 3.0
 """Flow of healthy wall, mL/min/g, at rest and under a vasodilator: what uptake is relative to."""
 
-EXERCISE_SHARE = 0.8
-"""Flow that exercise reaches as a share of what a vasodilator does; an assumption."""
+EXERCISE_SHARE, _EXERCISE_SD = 0.8, 0.12
+"""Flow that exercise reaches as a share of what a vasodilator does; an assumption, as is how far people differ: many
+stop short of their limit."""
+
+_RESPONSE_LOG_SD = 0.12
+_BLUNTED_SHARE, _BLUNTED_FACTOR = 0.10, 0.65
+"""How differently people respond to a vasodilator, and how many respond poorly (caffeine, say): assumed."""
+
+PATCHY_LOG_SD, _PATCHY_MM = 0.16, 34.0
+"""Unevenness of hyperaemic flow where small vessels are diseased, over areas of some 30 mm of any artery: assumed."""
 
 WALL_CV = 0.10
 """Standard deviation of flow within a healthy wall as a share of its mean, over areas of some 15 mm; an assumption."""
 
 # Share of the driving pressure lost at resting flow by a narrowing of area ratio 1, see the module.
 _FRICTION, _JET = 1.0e-4, 1.65e-3
+_SICK_FROM = 0.35  # a microvascular factor lower than normal by this is full disease
 _CLOSED_PERCENT = 98.5  # thinner lumens carry nothing that matters and would only upset the arithmetic
 _FIELD_MM = 17.0
 
@@ -109,8 +118,10 @@ def perfuse(
         raise InvalidValue(f"stress is exercise or pharmacological, not {stress_type!r}")
     if not (hyperaemic_factor > 0 and age_y > 0 and wall_cv >= 0):
         raise InvalidValue("age and hyperaemic factor are positive and the wall's unevenness is at least 0")
-    tone, effort, drift = rng.standard_normal(3)
+    tone, effort, drift, response = rng.standard_normal(4)
+    blunted = rng.random() < _BLUNTED_SHARE
     always, rest_only, stress_only = smooth_field(_FIELD_MM, rng, 3)
+    (patchy,) = smooth_field(_PATCHY_MM, rng, 1)
     # Half of the unevenness (in variance) is the wall's own and returns in every scan, half belongs to the state.
     rest_pattern = np.exp(wall_cv * (always + rest_only) * np.sqrt(0.5))
     stress_pattern = np.exp(wall_cv * (always + stress_only) * np.sqrt(0.5))
@@ -120,10 +131,15 @@ def perfuse(
 
     rest = HEALTHY_REST_MBF * np.exp(0.12 * even * tone) * level * rest_pattern
     older = 1 - 0.006 * np.clip(age_y - 40, 0, 50)
-    share = 1.0 if stress_type == "pharmacological" else float(np.clip(EXERCISE_SHARE + 0.08 * even * effort, 0.55, 1))
+    if stress_type == "pharmacological":
+        share = float(np.exp(_RESPONSE_LOG_SD * even * response)) * (_BLUNTED_FACTOR if even and blunted else 1.0)
+    else:
+        share = float(np.clip(EXERCISE_SHARE + _EXERCISE_SD * even * effort, 0.45, 1))
     muscle = 0.8 if disease.cardiomyopathy else 1.0
     stress = HEALTHY_STRESS_MBF * share * older * muscle * hyperaemic_factor * disease.microvascular_factor
     stress = np.maximum(stress, 1.05 * HEALTHY_REST_MBF) * level * stress_pattern
+    sick = float(np.clip((1 - disease.microvascular_factor) / _SICK_FROM, 0, 1))
+    stress = stress * np.exp(PATCHY_LOG_SD * even * sick * patchy)
     stress = stress * (1 - disease.diffuse_loss * (1 - cell_depth()))
     if disease.lbbb:
         # A septum that contracts late against closed perforators gets less, the more the faster the heart beats.
@@ -133,7 +149,7 @@ def perfuse(
 
     # Small vessels can widen as much before exercise as before a vasodilator, so rest is held by the full reserve.
     reserve = float(np.average(stress / rest, weights=cell_weight()))
-    rest_share, stress_share = _through_narrowings(disease, reserve / share, reserve)
+    rest_share, stress_share = _through_narrowings(disease, reserve / min(share, 1.0), reserve)
     return Perfusion(
         np.tensordot(rest_share, disease.tree.supply, 1) * rest,
         np.tensordot(stress_share, disease.tree.supply, 1) * stress,
@@ -144,16 +160,20 @@ def perfuse(
     )
 
 
-def flow_share(diameter_percent: float, *, reserve: float = 3.5, collateral_index: float = 0.22) -> tuple[float, float]:
+def flow_share(
+    diameter_percent: float, *, reserve: float = 3.5, collateral_index: float = 0.22, resistance: float = 1.0
+) -> tuple[float, float]:
     """Rest and hyperaemic flow behind one narrowing of a trunk as shares of those of an open artery.
 
-    ``reserve`` is the healthy ratio of hyperaemic to resting flow.
+    ``reserve`` is the healthy ratio of hyperaemic to resting flow. The hyperaemic share is also the pressure behind
+    the narrowing over the one before it: its fractional flow reserve.
 
     >>> rest, stress = flow_share(72.5)
     >>> round(rest, 2), round(stress, 1)
     (1.0, 0.5)
     """
-    loss = _pressure_loss(np.array([float(diameter_percent)]))
+    friction, jet = _pressure_loss(np.array([float(diameter_percent)]))
+    loss = friction * resistance, jet * resistance
     one = np.ones((1, 1))
     rest, stress = _solve(one, one.astype(bool), loss, (reserve, reserve), np.array([collateral_index]))
     return float(rest[0]), float(stress[0])
@@ -178,7 +198,9 @@ def _through_narrowings(
     share = (upstream * size[:, None]).T  # (stenosis, bed)
     share = share / np.maximum(share.sum(1, keepdims=True), 1e-12)
     collateral = np.array([disease.collateral_index[VESSELS[int(v)]] for v in beds[:, -1]])
-    loss = _pressure_loss(np.array([s.diameter_percent for s, _ in kept]))
+    resistance = np.array([s.resistance for s, _ in kept])
+    friction, jet = _pressure_loss(np.array([s.diameter_percent for s, _ in kept]))
+    loss = friction * resistance, jet * resistance
     rest, stress = _solve(share, upstream, loss, (full_reserve, stress_reserve), collateral)
     return rest[bed_of], stress[bed_of]
 

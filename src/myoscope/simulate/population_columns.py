@@ -93,6 +93,14 @@ REFERRAL_COLUMNS: tuple[Column, ...] = (
         Column(f"angiography_{vessel.lower()}", f"{vessel} obstructed in angiography (1, 0); missing if not referred")
         for vessel in VESSELS
     ),
+    *(
+        Column(
+            f"angiography_stenosis_{vessel.lower()}_percent",
+            f"worst diameter stenosis of the {vessel} as read in angiography; missing if not referred",
+            "%",
+        )
+        for vessel in (*VESSELS, "LM")
+    ),
 )
 
 TRUTH_COLUMNS: tuple[Column, ...] = (
@@ -159,7 +167,7 @@ def facts_row(facts: PatientFacts) -> dict[str, Value]:
         "site": facts.site,
         "pretest_likelihood": round(facts.pretest_likelihood, 4),
         "referred": facts.referred,
-        **{f"angiography_{v.lower()}": float(blocked[v]) if facts.referred else math.nan for v in VESSELS},
+        **_angiography_row(facts),
         **person_row(facts.person),
         **facts.findings,
     }
@@ -181,6 +189,17 @@ def facts_row(facts: PatientFacts) -> dict[str, Value]:
         }
     )
     return row
+
+
+def _angiography_row(facts: PatientFacts) -> dict[str, Value]:
+    obstructive, read = facts.angiogram.obstructive, facts.angiogram.stenosis_percent
+    return {
+        **{f"angiography_{v.lower()}": float(obstructive[v]) if facts.referred else math.nan for v in VESSELS},
+        **{
+            f"angiography_stenosis_{v.lower()}_percent": read[v] if facts.referred else math.nan
+            for v in (*VESSELS, "LM")
+        },
+    }
 
 
 def outcome_row(after: FollowUp) -> dict[str, Value]:

@@ -25,12 +25,12 @@ class Calibrated:
 
 
 CALIBRATED = Calibrated(
-    vessel_logit=MappingProxyType({"LAD": -3.7843, "LCx": -4.4583, "RCA": -4.2539}),
-    vessel_correlation=0.7,
-    referral_logit=-5.0238,
-    referral_weight=1.0526,
-    deficit_weight=0.7786,
-    deficit_limit_percent=5.561,
-    early_logit=0.01833,
-    base_hazard_per_y=MappingProxyType({"ACS": 0.001374, "death": 0.001834, "revascularisation": 0.002369}),
+    vessel_logit=MappingProxyType({"LAD": -3.8986, "LCx": -4.5656, "RCA": -4.3629}),
+    vessel_correlation=0.5771,
+    referral_logit=-6.5781,
+    referral_weight=1.4637,
+    deficit_weight=0.6768,
+    deficit_limit_percent=17.92,
+    early_logit=0.07955,
+    base_hazard_per_y=MappingProxyType({"ACS": 0.001191, "death": 0.001557, "revascularisation": 0.002084}),
 )

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core import InvalidValue
+from myoscope.simulate.angiography import Angiogram, read_angiogram
 from myoscope.simulate.coronaries import CoronaryDisease, draw_coronaries
 from myoscope.simulate.deficit import Deficit, deficit
 from myoscope.simulate.findings import findings
@@ -48,7 +49,8 @@ class PatientFacts:
 
     ``stress_uptake`` and ``rest_uptake`` (40, 72) are relative to healthy wall in the same state for the site's tracer
     (where it redistributes, ``rest_uptake`` is that of the later image); ``readings`` holds one per reader of the site,
-    the first of which is the clinical report; ``referred`` says whether angiography followed.
+    the first of which is the clinical report; ``referred`` says whether angiography followed, ``angiogram`` what it
+    reported, or would have.
     """
 
     site: str
@@ -64,11 +66,12 @@ class PatientFacts:
     shown: Appearance
     readings: tuple[Reading, ...]
     referred: bool
+    angiogram: Angiogram
 
     @property
     def obstructive_vessels(self) -> int:
-        """How many of the three vessels are obstructed (the left main counts as LAD and LCx)."""
-        return sum(self.disease.obstructive.values())
+        """How many of the three vessels angiography calls obstructed (the left main counts as LAD and LCx)."""
+        return sum(self.angiogram.obstructive.values())
 
 
 def referral_evidence(
@@ -196,7 +199,8 @@ def _facts(
     readings = tuple(read_segments(shown, reader, rng) for reader in site.readers)
     evidence = referral_evidence(person, found, readings[0], ct_known=luck.ct_known)
     referred = luck.suffices(evidence, site.referral_logit, constants)
+    angiogram = read_angiogram(disease, rng)
     return PatientFacts(
         site.name, population, person, likelihood, disease, perfusion, stress, rest, truth, found, shown, readings,
-        referred,
+        referred, angiogram,
     )  # fmt: skip

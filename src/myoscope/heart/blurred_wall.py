@@ -1,0 +1,75 @@
+"""The image that a wall of given surfaces would give: its counts, put into voxels and blurred.
+
+What a fit makes of such an image, whose wall is known, is how it errs; the error is then taken from what it makes of a
+real one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoscope.core import Grid
+from myoscope.core.geometry import FloatArray
+
+_LAYERS = 5
+
+
+def blurred_wall(
+    grid: Grid, mid_mm: FloatArray, across: FloatArray, thickness_mm: FloatArray, *, sigma_mm: float
+) -> FloatArray:
+    """Even activity of one between two surfaces on a grid, through a Gaussian; counts per mm3, shape of the grid.
+
+    ``mid_mm`` (ring + 1, angle, 3) are mid-wall nodes, LPS mm, ``across`` unit vectors through the wall there,
+    ``thickness_mm`` (ring + 1, angle). Voxels and reading between them blur a little of their own, which is taken from
+    the Gaussian's width.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    mid, normal, thickness = (_twice_as_fine(field) for field in (mid_mm, across, thickness_mm[..., None]))
+    points, counts = [], []
+    for depth in (np.arange(_LAYERS) + 0.5) / _LAYERS - 0.5:
+        layer = mid + depth * thickness * normal
+        points.append(_centres(layer).reshape(-1, 3))
+        counts.append((_area(layer) * _centres(thickness)[..., 0] / _LAYERS).ravel())
+    deposited = _deposit(grid, np.concatenate(points), np.concatenate(counts))
+    spacing = grid.spacing_mm
+    width_mm = np.sqrt(np.maximum(sigma_mm**2 - spacing**2 / 6, (0.3 * spacing) ** 2))
+    image: FloatArray = gaussian_filter(deposited, width_mm / spacing, mode="constant")
+    return image / (grid.voxel_volume_mL * 1000)
+
+
+def _twice_as_fine(field: FloatArray) -> FloatArray:
+    """A row between any two and a column between any two (round the angles), halfway."""
+    rows = np.empty((2 * len(field) - 1, *field.shape[1:]))
+    rows[::2], rows[1::2] = field, 0.5 * (field[1:] + field[:-1])
+    fine = np.empty((rows.shape[0], 2 * rows.shape[1], *rows.shape[2:]))
+    fine[:, ::2], fine[:, 1::2] = rows, 0.5 * (rows + np.roll(rows, -1, axis=1))
+    return fine
+
+
+def _centres(nodes: FloatArray) -> FloatArray:
+    following = np.roll(nodes, -1, axis=1)
+    centres: FloatArray = 0.25 * (nodes[:-1] + nodes[1:] + following[:-1] + following[1:])
+    return centres
+
+
+def _area(nodes: FloatArray) -> FloatArray:
+    following = np.roll(nodes, -1, axis=1)
+    a, b, c, d = nodes[:-1], nodes[1:], following[1:], following[:-1]
+    area: FloatArray = 0.5 * np.linalg.norm(np.cross(c - a, d - b), axis=-1)
+    return area
+
+
+def _deposit(grid: Grid, points_mm: FloatArray, counts: FloatArray) -> FloatArray:
+    """Counts shared between the eight voxels about each point; what lies outside is lost."""
+    place = grid.to_index(points_mm)
+    below = np.floor(place).astype(int)
+    part = place - below
+    total = np.zeros(int(np.prod(grid.shape)))
+    for corner in np.ndindex(2, 2, 2):
+        voxel = below + corner
+        share = np.prod(np.where(corner, part, 1 - part), axis=1) * counts
+        inside = ((voxel >= 0) & (voxel < grid.shape)).all(axis=1)
+        index = np.ravel_multi_index(tuple(voxel[inside].T), grid.shape)
+        total += np.bincount(index, share[inside], total.size)
+    return total.reshape(grid.shape)
