@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_systems import Trained, cohorts, shared, trained  # noqa: F401 - the last three are fixtures
+from small_systems import Trained, cohorts, shared, trained
 from tiny_cohort import write_cohort_of_maps
 
 from myoscope import io

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from small_systems import Trained, cohorts, shared, trained_system
 
-from conftest import Trained, trained_system
 from myoscope import io
 from myoscope.core import ModelReport, PolarMap, Prediction
 from myoscope.learn import NOT_FOR_CLINICAL_USE
