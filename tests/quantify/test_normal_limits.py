@@ -66,9 +66,10 @@ def test_limits_know_how_uncertain_they_are() -> None:
         rng = np.random.default_rng(seed)
         return 100 * (1 + 0.1 * rng.normal(size=(n, 1, 1)) * pattern + 0.03 * rng.normal(size=(n, *SHAPE)))
 
-    # How one patient of a mild deficit scores by the limits of 60 samples of normal people, and by drawn ones.
+    # How one patient scores by the limits of 40 samples of normal people, and by drawn ones. The deficit is clear of the
+    # threshold: one that lies on it is counted or not by chance.
     patient = np.full((1, *SHAPE), 100.0)
-    patient[0, 15:30, 20:40] = 78
+    patient[0, 15:30, 20:40] = 70
 
     def tpd(mean: np.ndarray, threshold: np.ndarray) -> np.ndarray:
         many = np.repeat(patient, len(mean), axis=0)
@@ -78,7 +79,7 @@ def test_limits_know_how_uncertain_they_are() -> None:
     others = [built(people(seed), n_modes=0) for seed in range(100, 140)]
     truly = tpd(np.stack([one.mean for one in others]), np.stack([one.threshold for one in others]))
     told = tpd(*built(people(1)).drawn(400, rng=np.random.default_rng(4)))
-    assert truly.std() > 0.1
+    assert truly.std() > 0.05
     assert 0.5 < told.std() / truly.std() < 2
 
 

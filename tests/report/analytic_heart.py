@@ -186,14 +186,14 @@ def heart_of(
         Quantity("finder confidence", 0.93, "1"),
         *(
             (
-                Quantity("EDV", float(np.max(wall.cavity_mL)), "mL"),
-                Quantity("ESV", float(np.min(wall.cavity_mL)), "mL"),
-                Quantity("EF", 61.0, "%", 56.0, 66.0),
-                Quantity("thickening, median", 22.0, "%"),
+                Quantity("EDV", float(np.max(wall.cavity_mL)), "mL", group="function"),
+                Quantity("ESV", float(np.min(wall.cavity_mL)), "mL", group="function"),
+                Quantity("EF", 61.0, "%", 56.0, 66.0, group="function"),
+                Quantity("thickening, median", 22.0, "%", group="function"),
             )
             if gating
             else tuple(
-                Quantity(name, None, unit, reason="the series is not gated")
+                Quantity(name, None, unit, reason="the series is not gated", group="function")
                 for name, unit in (("EDV", "mL"), ("ESV", "mL"), ("EF", "%"), ("thickening, median", "%"))
             )
         ),

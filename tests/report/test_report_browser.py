@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from analytic_heart import cold_spot, even, heart_of, series_of, study_of
+from measured_heart import full_study
 
 from myoscope.core import Flag, Stated, StudyResult
 from myoscope.report import write_html
@@ -48,6 +49,14 @@ def _pair_with_many_flags() -> StudyResult:
     return study_of(stress, rest, skipped=("x.dcm is empty (0 bytes).",))
 
 
+def _full() -> StudyResult:
+    return full_study(cold_spot(110), even)
+
+
+def _full_still() -> StudyResult:
+    return full_study(cold_spot(110), even, n_gates=1)
+
+
 def _browse(page: Path, folder: Path, *arguments: str) -> str:
     quiet = (
         *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -60,13 +69,16 @@ def _browse(page: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("study", [_single, _pair, _gated_pair, _pair_with_many_flags])
-def test_a_study_prints_to_two_pages(study: Callable[[], StudyResult], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("study", "n_pages"),
+    [(_single, 2), (_pair, 2), (_gated_pair, 2), (_pair_with_many_flags, 2), (_full_still, 4), (_full, 5)],
+)
+def test_a_study_prints_to_few_pages(study: Callable[[], StudyResult], n_pages: int, tmp_path: Path) -> None:
     write_html(study(), tmp_path / "report.html")
     pdf = tmp_path / "report.pdf"
     _browse(tmp_path / "report.html", tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
     pages = re.findall(rb"/Type\s*/Page\b(?!s)", pdf.read_bytes())
-    assert len(pages) == 2
+    assert len(pages) <= n_pages
 
 
 def _after(script: str, result: StudyResult, folder: Path) -> str:
@@ -86,6 +98,28 @@ def test_the_table_that_a_reader_chooses_colours_the_pictures_as_if_it_had_been_
     urls = [re.findall(r'(?:src|href)="(data:image/png[^"]+)"', text) for text in (shown, expected)]
     assert len(urls[1]) > 8
     assert urls[0] == urls[1]
+
+
+@pytest.mark.parametrize("table", ["grey_inverse", "hot"])
+def test_every_map_of_a_full_study_takes_or_keeps_its_colours(table: str, tmp_path: Path) -> None:
+    """Counts follow the reader's table, what is abnormal stays black, and other maps stay as they are."""
+    choose = f'const t = document.getElementById("table"); t.value = "{table}"; t.dispatchEvent(new Event("change"));'
+    shown = _after(choose, _full(), tmp_path)
+    write_html(_full(), tmp_path / "chosen.html", colour_table=table)
+    expected = (tmp_path / "chosen.html").read_text(encoding="utf-8")
+    urls = [re.findall(r'(?:src|href)="(data:image/png[^"]+)"', text) for text in (shown, expected)]
+    assert len(urls[1]) > 40
+    assert urls[0] == urls[1]
+
+
+def test_nothing_is_wider_than_the_screen(tmp_path: Path) -> None:
+    measure = """
+      const past = (e) => e.getBoundingClientRect().right > innerWidth + 1;
+      const wide = [...document.querySelectorAll("main *")].filter(past);
+      document.title = `${wide.length} of ${document.querySelectorAll("main *").length > 500}`;
+    """
+    title = re.findall(r"<title>(.*?)</title>", _after(measure, _full(), tmp_path))[0]
+    assert title == "0 of true"
 
 
 def test_the_surface_is_drawn_and_the_cine_moves(tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analytic_heart import cold_spot, even, heart_of, series_of, study_of
+from measured_heart import SUMMARY, full_study
 from PIL import Image
 
-from myoscope.core import Flag, InvalidValue, OutputError, SeriesResult, SourceFile, Stated, StudyResult
+from myoscope.core import Flag, InvalidValue, OutputError, PairResult, SeriesResult, SourceFile, Stated, StudyResult
 from myoscope.report import COLOUR_TABLES, write_html
 from myoscope.report.facts import left_out
 from myoscope.report.indexed_png import NOT_SEEN
+from myoscope.report.page import render_page
 from myoscope.report.pairing import comparisons
 
 WARNING = Flag("finders_disagree", "The two finders disagree; check the contours.", evidence={"axis_angle_deg": 12.125})
@@ -80,7 +82,7 @@ def test_the_page_loads_nothing_from_outside(stress: SeriesResult, rest: SeriesR
     for _, attributes in page.tags:
         for name in ("src", "href", "data", "action", "srcset", "poster"):
             value = attributes.get(name)
-            assert value is None or value.startswith("data:image/png;base64,")
+            assert value is None or value.startswith(("data:image/png;base64,", "#"))
     assert not re.search(r"https?://|@import|url\(", text)
     assert not page.all("link")
     policy = [m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
@@ -101,9 +103,8 @@ def test_flags_inferences_and_failures_are_all_said(stress: SeriesResult, rest: 
     assert "The file is empty (0 bytes)." in page.text
     assert "x.dcm" not in page.text
     assert "state = stress, from word ESTRESSE in SeriesDescription" in page.text
-    assert "EF — 1 — 1" in page.text
-    assert "1 the series is not gated" in page.text
-    assert "95 %: 70 to 110" in page.text
+    assert "Not measured: function of stress, rest (the series is not gated)." in page.text
+    assert "70 to 110" in page.text
     assert "2 % not seen" in page.text
     assert page.text.index("The two finders disagree") < page.text.index("Short axis")  # before the pictures
 
@@ -265,6 +266,166 @@ def test_voxels_without_a_value_are_shown_as_not_seen(rest: SeriesResult, tmp_pa
     size = levels.shape[0]
     assert (levels[:, : size // 3] == NOT_SEEN).all()
     assert (levels[:, 2 * size // 3 : size] != NOT_SEEN).all()
+
+
+@pytest.fixture(scope="module")
+def full() -> StudyResult:
+    return full_study(cold_spot(110), even)
+
+
+@pytest.fixture(scope="module")
+def full_text(full: StudyResult) -> str:
+    return render_page(full)
+
+
+@pytest.fixture(scope="module")
+def full_page(full_text: str) -> _Page:
+    return _Page(full_text)
+
+
+def _maps(page: _Page) -> list[str]:
+    return [str(a["aria-label"]) for a in page.all("svg") if "polar map" in str(a.get("aria-label"))]
+
+
+def test_the_summary_stands_before_everything_else(full_page: _Page) -> None:
+    places = [full_page.text.index(sentence) for sentence in SUMMARY]
+    assert places == sorted(places)
+    assert places[-1] < full_page.text.index("No quality warning was raised") < full_page.text.index("Short axis")
+
+
+def test_every_map_is_shown_for_stress_and_rest_with_its_unit_and_its_own_bar(full_text: str, full_page: _Page) -> None:
+    told = [(m.split(":")[0], m.split("polar map of ")[1].split(",")[0]) for m in _maps(full_page)]
+    shown = (
+        "perfusion in % of maximum", "blackout in % of normal", "severity in deviations", "motion in mm",
+        "thickening in %", "phase in ° after R", "amplitude in % of mean", "motion frozen in % of maximum",
+    )  # fmt: skip
+    assert sorted(told) == sorted(
+        [(state, map_) for state in ("Stress", "Rest") for map_ in shown]
+        + [("Stress to rest", "reversibility in % of normal")]
+    )
+    assert full_text.count('<g class="scale">') == len(told)
+    assert "10 and more, violet: outward" in full_page.text
+
+
+def test_the_numbers_on_a_map_are_its_own_and_scores_on_the_blackout_map(full: StudyResult, full_text: str) -> None:
+    figures = {
+        (m[1], m[2]): re.findall(r">([^<>]+)</text>", numbers)
+        for m in re.finditer(r'<figure class="disc (\w+) map-(\w+)">(.*?)</figure>', full_text, re.S)
+        for numbers in re.findall(r'<g class="numbers m17">(.*?)</g>', m[3], re.S)
+    }
+    stress = full.series[0].heart
+    assert stress is not None
+    assert stress.segment_scores is not None
+    assert figures["stress", "blackout"] == [f"{abs(s):.0f}" for s in stress.segment_scores]
+    assert figures["stress", "motion"] == [f"{v:.1f}" for v in stress.maps["motion"].segment_means(17)]
+    assert set(figures["stress", "phase"]) <= {"140", "170", "200"}
+    assert figures["change", "reversibility"][6] != "0"
+    assert set(figures["rest", "severity"]) == {"0"}
+
+
+def test_what_is_abnormal_is_black_and_everything_else_keeps_its_colour(full: StudyResult, full_text: str) -> None:
+    url = re.findall(r'<image class="ix" data-blackout href="data:image/png;base64,([^"]+)"', full_text)[0]
+    with Image.open(io.BytesIO(base64.b64decode(url))) as picture:
+        levels = np.asarray(picture)
+        assert picture.getpalette()[:3] == [0, 0, 0]  # type: ignore[index]
+    stress = full.series[0].heart
+    assert stress is not None
+    lit = levels[(levels != NOT_SEEN) & (levels > 0)]
+    lowest = np.nanmin(np.where(stress.maps["blackout"].value > 0, stress.maps["blackout"].value, np.nan))
+    assert lit.min() >= 254 * (lowest - 6) / 100  # sharp edge: nothing between black and the faintest normal place
+    share = np.mean(levels[levels != NOT_SEEN] == 0)
+    cells = stress.polar_map.weights("display")[stress.maps["blackout"].value == 0].sum()
+    assert share == pytest.approx(cells, abs=0.02)
+
+
+def test_what_is_abnormal_is_said_in_words_beside_maps_and_in_tables(
+    full: StudyResult, full_text: str, full_page: _Page
+) -> None:
+    abnormal = sum(q.abnormal is True for s in full.series if s.heart for q in s.heart.quantities)
+    abnormal += sum(q.abnormal is True for p in full.pairs for q in p.quantities)
+    tables = full_text[full_text.index('<div class="blocks">') :]
+    assert tables.count('<span class="verdict abnormal">abnormal</span>') == abnormal
+    assert "TPD 12 % (10 to 15) abnormal SSS" in full_page.text
+    assert "TPD 12 % (abnormal)" in next(m for m in _maps(full_page) if m.startswith("Stress: polar map of blackout"))
+    assert "abnormal from 5 %" in full_page.text
+
+
+def test_the_limits_are_named_where_the_maps_are_and_in_full_below(full_page: _Page) -> None:
+    assert "Abnormal is what lies below normal limits of 40 virtual patients, not people" in full_page.text
+    assert "signed by the maintainers" in full_page.text
+
+
+def test_volume_curve_and_phase_histogram_carry_their_numbers(full: StudyResult, full_page: _Page) -> None:
+    labels = [str(a.get("aria-label")) for a in full_page.all("svg")]
+    assert len([a for a in labels if "Volume of the cavity over one beat" in a]) == 1
+    assert len([a for a in labels if "histogram of phase" in a]) == 2
+    assert "850 ms" in full_page.text
+    stress = full.series[0].heart
+    assert stress is not None
+    ejected = stress.quantity("EF")
+    assert ejected is not None
+    assert f"EF normal {ejected.value:.0f} % 56 to 66" in full_page.text
+    assert "SD 30.0° (25.0 to 36.0) abnormal bandwidth 60.0°" in full_page.text
+
+
+def test_a_comparison_without_maps_of_its_own_stays_in_one_row(
+    stress: SeriesResult, rest: SeriesResult, full_text: str, tmp_path: Path
+) -> None:
+    plain, _ = _written(study_of(stress, rest), tmp_path)
+    rich = full_text
+    assert plain.count('class="dark maps flat n4 s2"') == 1
+    assert 'class="dark function"' not in plain
+    assert rich.count('class="dark maps rows n4 s1"') == 1
+    assert rich.count('class="dark function"') == 1
+
+
+def test_series_that_the_analysis_paired_stand_together(stress: SeriesResult, rest: SeriesResult) -> None:
+    def named(result: SeriesResult, name: str) -> SeriesResult:
+        return replace(result, series=replace(result.series, name=name))
+
+    series = [named(stress, "stress"), named(rest, "rest_1"), named(rest, "rest_2")]
+    pairs = [[m.series.name for m in c.members] for c in comparisons(series, [PairResult("stress", "rest_2")])]
+    assert pairs == [["stress", "rest_2"], ["rest_1"]]
+
+
+def test_a_pair_says_its_flags(full: StudyResult, tmp_path: Path) -> None:
+    moved = replace(full.pairs[0], flags=(Flag("moved", "Stress and rest could not be laid over each other."),))
+    _, page = _written(replace(full, pairs=(moved,)), tmp_path)
+    assert "Stress and rest could not be laid over each other. stress and rest" in page.text
+
+
+def test_series_that_only_served_others_share_a_line(stress: SeriesResult, tmp_path: Path) -> None:
+    served = [
+        replace(stress, heart=None, flags=(), series=replace(stress.series, name=name), used_for=what)
+        for name, what in (("ct", "attenuation map"), ("projections_1", "reconstructed"))
+    ]
+    _, page = _written(study_of(stress, *served), tmp_path)
+    assert "Also read: ct (attenuation map), projections_1 (reconstructed)." in page.text
+
+
+def test_text_of_an_analysis_cannot_become_markup(full: StudyResult, tmp_path: Path) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    stress = full.series[0]
+    assert stress.heart is not None
+    assert stress.heart.limits is not None
+    odd = replace(
+        stress.heart,
+        limits=replace(stress.heart.limits, provenance=hostile, signed_by=hostile),
+        quantities=tuple(
+            replace(q, limit=hostile, interval_of=hostile if q.low is not None else "") for q in stress.heart.quantities
+        ),
+    )
+    result = replace(full, series=(replace(stress, heart=odd), full.series[1]), summary=(hostile,))
+    _, page = _written(result, tmp_path)
+    assert page.text.count(hostile) > 5
+    assert not [a for _, a in page.tags if "onerror" in a]
+
+
+def test_a_full_study_stays_light(full_text: str, full_page: _Page) -> None:
+    assert len(full_text) < 1_600_000
+    assert not re.search(r"https?://|@import|url\(", full_text)
+    names = {a["id"] for _, a in full_page.tags if a.get("id")}
+    assert {str(u["href"])[1:] for u in full_page.all("use")} <= names
 
 
 def test_series_that_share_a_flag_share_its_line_and_keep_their_evidence(

@@ -11,8 +11,10 @@ import jsonschema
 import numpy as np
 import pytest
 from analytic_heart import FRAME, cold_spot, even, heart_of, series_of, study_of
+from measured_heart import SUMMARY, full_study, measured
 
 from myoscope.core import (
+    MAP_MEANINGS,
     EnergyWindow,
     Flag,
     OutputError,
@@ -22,6 +24,7 @@ from myoscope.core import (
     Stated,
     StudyResult,
 )
+from myoscope.core.result import QUANTITY_GROUPS
 from myoscope.report import SCHEMA_VERSION, result_schema, result_to_dict, write_json
 
 
@@ -139,6 +142,147 @@ def test_inputs_are_hashes_in_a_stable_order_and_nothing_else(stress: SeriesResu
     (series,) = result_to_dict(study_of(replace(stress, series=several)))["series"]
     assert [i["sha256"][0] for i in series["inputs"]] == ["0", "f"]
     assert set(series["inputs"][0]) == {"sha256", "n_bytes", "sop_instance_uid_sha256"}
+
+
+@pytest.fixture(scope="module")
+def full() -> StudyResult:
+    return full_study(cold_spot(110), even)
+
+
+def test_a_full_study_follows_the_schema_and_keeps_its_order(full: StudyResult, tmp_path: Path) -> None:
+    content = _loaded(full, tmp_path)
+    assert content["summary"] == list(SUMMARY)
+    (pair,) = content["pairs"]
+    assert (pair["stress"], pair["rest"]) == ("stress", "rest")
+    heart = content["series"][0]["heart"]
+    assert full.series[0].heart is not None
+    assert [q["name"] for q in heart["quantities"]] == [q.name for q in full.series[0].heart.quantities]
+
+
+def test_a_quantity_says_its_group_its_limit_and_what_its_interval_leaves_out(full: StudyResult) -> None:
+    heart = result_to_dict(full)["series"][0]["heart"]
+    quantities = {q["name"]: q for q in heart["quantities"]}
+    assert quantities["TPD"] == {
+        "name": "TPD",
+        "value": 12.4,
+        "unit": "%",
+        "interval_95": [9.8, 15.1],
+        "reason": None,
+        "group": "perfusion",
+        "abnormal": True,
+        "limit": "abnormal from 5 %",
+        "interval_of": "what other normal patients would change",
+    }
+    assert quantities["extent"]["abnormal"] is None
+    assert quantities["extent"]["limit"] is None
+    assert quantities["EF"]["abnormal"] is False
+
+
+def test_limits_say_for_whom_they_hold_from_how_many_and_whether_those_were_people(full: StudyResult) -> None:
+    perfusion = result_to_dict(full)["series"][0]["heart"]["perfusion"]
+    assert perfusion["limits"]["kind"]["sex"] == "F"
+    assert perfusion["limits"]["n"] == 40
+    assert perfusion["limits"]["virtual_patients"] is True
+    assert perfusion["limits"]["signed_by"] == "the maintainers"
+    assert perfusion["no_limits"] == []
+    assert len(perfusion["segment_scores_17"]) == 17
+    assert len(perfusion["segment_scores_20"]) == 20
+
+
+def test_without_limits_the_reasons_stand_in_their_place(stress: SeriesResult, tmp_path: Path) -> None:
+    assert stress.heart is not None
+    bare = replace(stress, heart=replace(stress.heart, no_limits=("the limits are for men",)))
+    (series,) = _loaded(study_of(bare), tmp_path)["series"]
+    assert series["heart"]["perfusion"] == {
+        "limits": None,
+        "no_limits": ["the limits are for men"],
+        "segment_scores_17": None,
+        "segment_scores_20": None,
+    }
+    assert series["heart"]["maps"] == {}
+    assert series["heart"]["function"] is None
+    assert series["heart"]["phase"] is None
+
+
+def test_maps_give_the_means_of_their_segments_and_angles_those_of_the_circle(full: StudyResult) -> None:
+    maps = result_to_dict(full)["series"][0]["heart"]["maps"]
+    stress = full.series[0].heart
+    assert stress is not None
+    assert sorted(maps) == sorted(stress.maps)
+    assert maps["motion"]["segments_20"] == pytest.approx(stress.maps["motion"].segment_means(20).tolist(), rel=1e-6)
+    assert maps["motion"]["unit"] == "mm"
+    assert maps["motion"]["meaning"] == MAP_MEANINGS["motion"]
+    over_the_seam = stress.maps["phase"].like((stress.maps["phase"].value + 190) % 360, "later")
+    turned = replace(stress, maps={"phase": over_the_seam})
+    content = result_to_dict(replace(full, series=(replace(full.series[0], heart=turned), full.series[1])))
+    phase = content["series"][0]["heart"]["maps"]["phase"]["segments_17"]
+    assert phase[0] == pytest.approx(360, abs=1) or phase[0] == pytest.approx(0, abs=1)  # of 330 and 30 degrees
+
+
+def test_the_volume_curve_keeps_its_gates_and_its_extremes(full: StudyResult) -> None:
+    function = result_to_dict(full)["series"][0]["heart"]["function"]
+    stress = full.series[0].heart
+    assert stress is not None
+    assert stress.curve is not None
+    curve = function["volume_curve"]
+    assert curve["gate_mL"] == pytest.approx(stress.curve.gate_mL.tolist(), rel=1e-6)
+    assert curve["rr_ms"] == 850
+    assert max(curve["volume_mL"]) == pytest.approx(stress.curve.volume_mL.max(), rel=1e-3)
+    assert min(curve["volume_mL"]) == pytest.approx(stress.curve.volume_mL.min(), rel=1e-3)
+    assert len(curve["time"]) == len(curve["volume_mL"])
+
+
+def test_the_phase_histogram_adds_up_to_the_wall(full: StudyResult) -> None:
+    phase = result_to_dict(full)["series"][0]["heart"]["phase"]
+    assert phase["bin_deg"] * len(phase["wall_percent"]) == 360
+    assert sum(phase["wall_percent"]) == pytest.approx(100, abs=1e-4)
+
+
+def test_unseen_segments_are_null_in_maps_and_scores(stress: SeriesResult, tmp_path: Path) -> None:
+    whole = measured(stress, "stress")
+    assert whole.heart is not None
+    hidden = whole.heart.polar_map.segment == 4
+    maps = {name: one.like(np.where(hidden, np.nan, one.value), "blinded") for name, one in whole.heart.maps.items()}
+    scores = np.array(whole.heart.segment_scores)
+    scores[3] = np.nan
+    blind = replace(whole, heart=replace(whole.heart, maps=maps, segment_scores=scores))
+    (series,) = _loaded(study_of(blind), tmp_path)["series"]
+    assert series["heart"]["maps"]["severity"]["segments_17"][3] is None
+    assert series["heart"]["maps"]["severity"]["seen_fraction"] < 1
+    assert series["heart"]["perfusion"]["segment_scores_17"][3] is None
+
+
+def test_the_schema_knows_every_map_and_every_group() -> None:
+    definitions = result_schema()["$defs"]
+    assert definitions["maps"]["propertyNames"]["enum"] == sorted(MAP_MEANINGS)
+    assert definitions["quantity"]["properties"]["group"]["enum"] == list(QUANTITY_GROUPS)
+
+
+@pytest.mark.parametrize("key", ["summary", "pairs"])
+def test_the_schema_refuses_a_study_that_leaves_something_out(full: StudyResult, key: str) -> None:
+    content = result_to_dict(full)
+    del content[key]
+    with pytest.raises(jsonschema.ValidationError, match=key):
+        jsonschema.Draft202012Validator(result_schema()).validate(content)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("maps", "motion", "segments_17"), [1.0] * 16),
+        (("perfusion", "segment_scores_17"), [5.0] * 17),
+        (("perfusion", "limits", "n"), 1),
+        (("maps", "motion", "colour"), "red"),
+    ],
+)
+def test_the_schema_refuses_values_that_cannot_be(full: StudyResult, place: tuple[str, ...], value: object) -> None:
+    content = result_to_dict(full)
+    inner = content["series"][0]["heart"]
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(result_schema()).validate(content)
 
 
 def test_the_same_result_gives_the_same_bytes(stress: SeriesResult, tmp_path: Path) -> None:

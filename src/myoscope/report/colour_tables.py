@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core import InvalidValue
-
-Palette = NDArray[np.uint8]
+from myoscope.report.oklab import Palette, oklab_colours
 
 DEFAULT_COLOUR_TABLE = "uniform"
 
@@ -103,43 +102,6 @@ def _between(anchors: tuple[tuple[float, int, int, int], ...], at: NDArray[np.fl
 
 def _uniform(ramp: NDArray[np.float64]) -> Palette:
     """Black through violet, red and orange to pale yellow, lightness rising in equal steps."""
-    lightness = 0.97 * ramp
-    hue = np.radians(np.interp(ramp, (0, 0.3, 0.6, 0.85, 1), (290, 325, 395, 445, 465)))
+    hue = np.interp(ramp, (0, 0.3, 0.6, 0.85, 1), (290, 325, 395, 445, 465))
     chroma = np.interp(ramp, (0, 0.15, 0.4, 0.65, 0.85, 1), (0, 0.115, 0.19, 0.18, 0.165, 0.10))
-    # Colours that a screen cannot show lose chroma, never lightness.
-    for _ in range(60):
-        linear = _oklab_to_linear_rgb(lightness, chroma * np.cos(hue), chroma * np.sin(hue))
-        outside = ((linear < -1e-4) | (linear > 1 + 1e-4)).any(axis=1)
-        if not outside.any():
-            break
-        chroma = np.where(outside, chroma * 0.96, chroma)
-    linear = np.clip(linear, 0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    colours: Palette = np.round(255 * encoded).astype(np.uint8)
-    return colours
-
-
-def _oklab_to_linear_rgb(
-    lightness: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Linear sRGB of OKLab colours, after Ottosson's matrices; shape (n, 3)."""
-    cone = (
-        np.stack(
-            [
-                lightness + 0.3963377774 * a + 0.2158037573 * b,
-                lightness - 0.1055613458 * a - 0.0638541728 * b,
-                lightness - 0.0894841775 * a - 1.2914855480 * b,
-            ],
-            axis=1,
-        )
-        ** 3
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    linear: NDArray[np.float64] = cone @ to_rgb.T
-    return linear
+    return oklab_colours(0.97 * ramp, chroma, hue)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from myoscope.core import Flag, Projections, Quantity, Series, SeriesResult, Stated, StudyResult
+from myoscope.core import Flag, Projections, Series, SeriesResult, Stated, StudyResult
 
 FACTS: tuple[str, ...] = ("state", "tracer", "position", "corrected", "camera", "sex")
 """Attributes of a series that carry their source."""
@@ -66,6 +66,7 @@ def flag_lines(result: StudyResult) -> tuple[FlagLine, ...]:
     shared: dict[tuple[str, str, str], list[tuple[str, Flag]]] = {}
     scoped = [("Study", f) for f in _each_once(result.flags)]
     scoped += [(s.series.name, f) for s in result.series for f in flags_of(s)]
+    scoped += [(f"{p.stress} and {p.rest}", f) for p in result.pairs for f in _each_once(p.flags)]
     for scope, flag in scoped:
         shared.setdefault((flag.severity, flag.code, flag.message), []).append((scope, flag))
     lines = []
@@ -122,29 +123,6 @@ def describe_series(series: Series) -> tuple[str, ...]:
         mm = f"{spacing[0]:.4g}" if same else " × ".join(f"{s:.4g}" for s in spacing)
         facts.append(f"{size} voxels of {mm}\u00a0mm")
     return tuple(facts)
-
-
-def format_quantity(quantity: Quantity) -> str:
-    """The number as it is read: as many digits as mean something, then the unit."""
-    if quantity.value is None:
-        return "—"
-    unit = "" if quantity.unit in ("1", "") else f" {quantity.unit}"
-    return f"{format_number(quantity.value, quantity.unit)}{unit}"
-
-
-def format_interval(quantity: Quantity) -> str:
-    """The 95 % interval, or nothing."""
-    if quantity.value is None or quantity.low is None or quantity.high is None:
-        return ""
-    return f"{format_number(quantity.low, quantity.unit)} to {format_number(quantity.high, quantity.unit)}"
-
-
-def format_number(value: float, unit: str) -> str:
-    if unit in ("mL", "%"):
-        return f"{value:.0f}"
-    if unit in ("mm", "deg", "ms"):
-        return f"{value:.1f}"
-    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
 
 
 _UNITS = ("mm", "deg", "mL", "ms", "s", "percent", "counts", "keV")

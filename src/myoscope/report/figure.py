@@ -53,7 +53,7 @@ def figure_png(result: StudyResult, path: Path, *, colour_table: str = DEFAULT_C
 
     from PIL import Image, ImageDraw
 
-    groups = comparisons(result.series)
+    groups = comparisons(result.series, result.pairs)
     if not groups:
         raise InvalidValue("no left ventricle was found in this study, so there is no picture to make")
     members = groups[0].members

@@ -4,123 +4,51 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from myoscope.core import HeartResult, MyoscopeError, PolarMap, Quantity, SeriesResult, StudyResult, segment_table
+from myoscope.core import MyoscopeError, SeriesResult, StudyResult
 from myoscope.report.colour_tables import COLOUR_TABLES, DEFAULT_COLOUR_TABLE, colour_table
-from myoscope.report.facts import (
-    FlagLine,
-    Inference,
-    describe_series,
-    flag_lines,
-    format_interval,
-    format_quantity,
-    inferences,
-    left_out,
-    named_value,
-)
-from myoscope.report.indexed_png import LEVELS, data_url, encode_png, to_levels, windowed_palette
-from myoscope.report.pairing import Comparison, comparisons, state_label
+from myoscope.report.facts import describe_series, flag_lines, inferences, left_out
+from myoscope.report.how_made import methods
+from myoscope.report.indexed_png import LEVELS, data_url, encode_png, windowed_palette
+from myoscope.report.limits_told import limits_lines, limits_note
+from myoscope.report.map_panel import Maps, function_note, maps_of
+from myoscope.report.number_tables import letter, number_tables
+from myoscope.report.oklab import Palette
+from myoscope.report.pairing import Comparison, comparisons, pair_of, state_label
 from myoscope.report.panel import ImagePanel, image_panel
+from myoscope.report.phase_histogram import PHASE_FRAME, PhaseHistogram, phase_histograms
 from myoscope.report.place_file import place_file
-from myoscope.report.polar_disc import disc_image, segment_centres, segment_outlines
 from myoscope.report.result_json import SCHEMA_VERSION
-from myoscope.report.surface_view import (
-    BACKGROUND,
-    VIEWPOINTS,
-    mean_nodes,
-    shaded_palette,
-    still_picture,
-    surface_cloud,
-    view_matrix,
-    viewer_mesh,
-)
-from myoscope.report.wall_values import SCALE_PERCENTILE, polar_percent, segment_values, vessel_values
-
-_DISC_PIXELS = 280
-_STILL_PIXELS = {1: 200, 2: 140}  # by the number of hearts side by side
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A number on the disc, in units of its radius times 100."""
-
-    text: str
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, slots=True)
-class Disc:
-    """A polar map as drawn: raster, lines between segments, numbers, and the territories' means."""
-
-    label: str
-    state: str
-    picture: str
-    outlines: dict[int, str]
-    labels: dict[int, tuple[Label, ...]]
-    vessels: tuple[tuple[str, str], ...]
-    alt: str
-    unseen_percent: float
-
-
-@dataclass(frozen=True, slots=True)
-class Still:
-    name: str
-    picture: str
-    alt: str
-    matrix: str
-
-
-@dataclass(frozen=True, slots=True)
-class Solid:
-    """The surface in three dimensions: still pictures and, for the viewer, its mesh."""
-
-    label: str
-    state: str
-    key: str
-    stills: tuple[Still, ...]
-    mesh: str
+from myoscope.report.segment_tables import SegmentTable, segment_table_of
+from myoscope.report.volume_curve import VOLUME_FRAME, VolumePlot, volume_plot
+from myoscope.report.wall_values import SCALE_PERCENTILE
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One comparison on the page."""
+    """One comparison on the page: slices, maps, and what the gates show."""
 
     title: str
     panel: ImagePanel | None
-    discs: tuple[Disc, ...]
-    solids: tuple[Solid, ...]
+    maps: Maps
+    volume: VolumePlot | None
+    histograms: tuple[PhaseHistogram, ...]
+    segments: SegmentTable
+    limits_note: str
+    function_note: str
     problems: tuple[str, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class NumberCell:
-    text: str
-    interval: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a table: a name and one cell for each series."""
-
-    name: str
-    cells: tuple[NumberCell, ...]
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    label: str
-    series: str
+    @property
+    def rich(self) -> bool:
+        """Whether its maps fill a sheet of paper of their own."""
+        perfusion, function = self.maps.perfusion, self.maps.function
+        return function is not None or self.volume is not None or (perfusion is not None and not perfusion.flat)
 
 
 def write_html(result: StudyResult, path: Path, *, colour_table: str = DEFAULT_COLOUR_TABLE) -> None:
@@ -160,31 +88,36 @@ def _template() -> Any:
 
 def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
     table = colour_table(table_name)
-    groups = comparisons(result.series)
+    groups = comparisons(result.series, result.pairs)
     with_heart = [member for group in groups for member in group.members]
-    in_order = [*with_heart, *(s for s in result.series if s.heart is None)]
+    without = [s for s in result.series if s.heart is None]
+    served = [s for s in without if s.used_for and not s.not_done]
     flags = flag_lines(result)
-    inferred: list[Inference] = [i for s in result.series for i in inferences(s.series)]
     not_done = [sentence for s in result.series for sentence in s.not_done]
     return {
         "software": result.software or "myoscope",
         "schema_version": SCHEMA_VERSION,
-        "series": [(state_label(s), s.series.name, describe_series(s.series), _fate(s)) for s in in_order],
+        "series": [
+            (state_label(s), s.series.name, describe_series(s.series), _fate(s))
+            for s in (*with_heart, *(s for s in without if s not in served))
+        ],
+        "served": [(s.series.name, s.used_for) for s in served],
         "title": _title(groups),
-        "sections": [_section(group, table, len(groups)) for group in groups],
+        "summary": result.summary,
+        "sections": [_section(group, result, table, n, len(groups)) for n, group in enumerate(groups)],
         "flags": flags,
         "n_loud": sum(line.flag.severity != "info" for line in flags) + len(not_done) + bool(result.skipped),
         "loud_flags": [line for line in flags if line.flag.severity != "info"],
-        "inferred": inferred,
+        "inferred": [i for s in result.series for i in inferences(s.series)],
         "not_done": not_done,
         "skipped": left_out(result),
         "n_skipped": len(result.skipped),
-        "columns": [Column(state_label(m), m.series.name) for m in with_heart],
-        "quantities": _quantity_rows(with_heart),
-        "reasons": _reasons(with_heart),
-        "segments": _segment_rows(with_heart),
-        "vessels": _vessel_rows(with_heart),
-        "methods": _methods(result),
+        "numbers": number_tables(result),
+        "letter": letter,
+        "plot": VOLUME_FRAME,
+        "phase": PHASE_FRAME,
+        "limits": limits_lines(result),
+        "methods": methods(result),
         "scale_percentile": f"{SCALE_PERCENTILE:g}",
         "table_name": table_name,
         "tables": COLOUR_TABLES,
@@ -203,154 +136,33 @@ def _title(groups: tuple[Comparison, ...]) -> str:
     return "Myocardial perfusion"
 
 
-def _section(group: Comparison, table: NDArray[np.uint8], n_groups: int) -> Section:
-    palette = windowed_palette(table)
+def _section(group: Comparison, result: StudyResult, table: Palette, n: int, n_groups: int) -> Section:
     names = " and ".join(m.series.name for m in group.members)
     problems = []
     try:
-        panel = image_panel(group, palette)
+        panel = image_panel(group, windowed_palette(table))
     except MyoscopeError as error:
         panel = None
         problems.append(f"{names}: the slices cannot be shown: {error}.")
-    discs, solids = [], []
-    for member in group.members:
-        assert member.heart is not None
-        percent = polar_percent(member.heart.polar_map)
-        if percent is None:
-            problems.append(f"{member.series.name}: the polar map holds no positive value and is not shown.")
-            continue
-        discs.append(_disc(member, percent, palette))
-        n_pixels = _STILL_PIXELS[len(group.members)]
-        solids.append(_solid(member, member.heart, percent, table, n_pixels=n_pixels))
-    return Section(names if n_groups > 1 else "", panel, tuple(discs), tuple(solids), tuple(problems))
-
-
-def _disc(member: SeriesResult, percent: PolarMap, palette: NDArray[np.uint8]) -> Disc:
-    assert member.heart is not None
-    label = state_label(member)
-    pixels = to_levels(disc_image(percent.value, n_pixels=_DISC_PIXELS))
-    vessels = vessel_values(member.heart.polar_map)
-    said = ", ".join(f"{v.vessel} {v.percent_of_maximum:.0f} %" for v in vessels if v.percent_of_maximum is not None)
-    return Disc(
-        label=label,
-        state=member.series.state.value or "image",
-        picture=data_url(encode_png(pixels, palette)),
-        outlines={
-            17: segment_outlines(percent, 17, radius=100),
-            20: segment_outlines(percent, 20, radius=100),
-        },
-        labels={17: _labels(percent, 17), 20: _labels(percent, 20)},
-        vessels=tuple((v.vessel, _percent(v.percent_of_maximum)) for v in vessels),
-        alt=f"{label}: polar map, apex in the middle, anterior on top, septum left; mean of the maximum: {said}",
-        unseen_percent=100 * float(np.mean(~np.isfinite(percent.value))),
+    pair = pair_of(group, result.pairs)
+    maps = maps_of(group, pair, table, key=f"map{n}")
+    title = names if n_groups > 1 else ""
+    return Section(
+        title,
+        panel,
+        maps,
+        volume_plot(group.members),
+        phase_histograms(group.members),
+        segment_table_of(group, pair, title=title),
+        limits_note([m.heart for m in group.members if m.heart is not None]),
+        function_note(maps),
+        (*problems, *maps.problems),
     )
-
-
-def _labels(percent: PolarMap, model: Literal[17, 20]) -> tuple[Label, ...]:
-    centres = segment_centres(percent, model)
-    means = percent.segment_means(model)
-    return tuple(
-        Label(f"{means[n - 1]:.0f}" if np.isfinite(means[n - 1]) else "–", 100 * x, 100 * y)
-        for n, (x, y) in centres.items()
-    )
-
-
-def _solid(
-    member: SeriesResult, heart: HeartResult, percent: PolarMap, table: NDArray[np.uint8], *, n_pixels: int
-) -> Solid:
-    endo, epi = mean_nodes(heart)
-    level = to_levels(percent.value)
-    label = state_label(member)
-    palette, cloud = shaded_palette(table), surface_cloud(epi, level, n_pixels=n_pixels)
-    stills = []
-    for viewpoint in VIEWPOINTS:
-        pixels = still_picture(cloud, viewpoint, n_pixels=n_pixels)
-        picture = data_url(encode_png(pixels, palette, transparent=BACKGROUND))
-        alt = f"{label}: surface of the left ventricle, {viewpoint.name.lower()} view"
-        stills.append(Still(viewpoint.name, picture, alt, json.dumps(np.round(view_matrix(viewpoint), 4).tolist())))
-    mesh = json.dumps(viewer_mesh(endo, epi, level), separators=(",", ":"))
-    return Solid(label, member.series.state.value or "image", member.series.name, tuple(stills), mesh)
-
-
-def _quantity_rows(members: list[SeriesResult]) -> tuple[Row, ...]:
-    names = list(dict.fromkeys(q.name for m in members if m.heart for q in m.heart.quantities))
-    rows = []
-    for name in names:
-        cells = []
-        for member in members:
-            found = [q for q in (member.heart.quantities if member.heart else ()) if q.name == name]
-            cells.append(_number_cell(found[0]) if found else NumberCell("–", "", ""))
-        rows.append(Row(name[:1].upper() + name[1:], tuple(cells)))
-    return tuple(rows)
-
-
-def _reasons(members: list[SeriesResult]) -> list[str]:
-    """Why numbers are missing, each reason once: the footnotes of the table."""
-    return list(dict.fromkeys(q.reason for m in members if m.heart for q in m.heart.quantities if q.reason))
-
-
-def _number_cell(quantity: Quantity) -> NumberCell:
-    return NumberCell(format_quantity(quantity), format_interval(quantity), quantity.reason)
-
-
-def _segment_rows(members: list[SeriesResult]) -> tuple[Row, ...]:
-    values = [segment_values(m.heart.polar_map, 17) for m in members if m.heart]
-    return tuple(
-        Row(
-            f"{s.number} {s.name}",
-            tuple(NumberCell(_percent(v[n].percent_of_maximum), "", "") for v in values),
-            s.vessel,
-        )
-        for n, s in enumerate(segment_table(17))
-    )
-
-
-def _vessel_rows(members: list[SeriesResult]) -> tuple[Row, ...]:
-    values = [vessel_values(m.heart.polar_map) for m in members if m.heart]
-    if not values:
-        return ()
-    return tuple(
-        Row(vessel.vessel, tuple(NumberCell(_percent(v[n].percent_of_maximum), "", "") for v in values))
-        for n, vessel in enumerate(values[0])
-    )
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0f}"
 
 
 def _fate(one: SeriesResult) -> str:
-    """What became of a series that shows no heart of its own."""
-    return "" if one.heart is not None else one.used_for or "not analysed"
-
-
-def _methods(result: StudyResult) -> list[tuple[str, str]]:
-    """For each series: how its image was made and its heart found and sampled, from which inputs, in which time."""
-    lines = []
-    for one in result.series:
-        said = []
-        steps = [step for step in one.series.image.made_by if not step.startswith("read from")]
-        if steps:
-            said.append(f"Image: {'; '.join(steps)}.")
-        if one.heart is not None:
-            said.append(f"Heart found by {one.heart.finder}; polar map: {one.heart.polar_map.method}.")
-            if one.heart.agreement:
-                numbers = (named_value(k, one.heart.agreement[k]) for k in sorted(one.heart.agreement))
-                said.append(f"Compared with the other finder: {', '.join(numbers)}.")
-        if one.series.sources:
-            hashes = [s.sha256[:12] for s in one.series.sources]
-            files = "1 input file" if len(hashes) == 1 else f"{len(hashes)} input files"
-            said.append(f"{files}, SHA-256 {hashes[0]}…{' and others' if len(hashes) > 1 else ''}.")
-        if one.seconds:
-            said.append(f"Time: {_times(one.seconds)}.")
-        lines.append((one.series.name, " ".join(said)))
-    if result.seconds:
-        lines.append(("Study", f"Time: {_times(result.seconds)}."))
-    return lines
-
-
-def _times(seconds: Mapping[str, float]) -> str:
-    return ", ".join(f"{step.replace('_', ' ')} {value:.2f} s" for step, value in seconds.items())
+    """What became of a series that shows no heart of its own and did not serve another."""
+    return "" if one.heart is not None else "not analysed"
 
 
 def _script_data(table_name: str) -> str:
@@ -358,6 +170,3 @@ def _script_data(table_name: str) -> str:
     tables = {name: base64.b64encode(colour_table(name).tobytes()).decode("ascii") for name in COLOUR_TABLES}
     text = json.dumps({"tables": tables, "table": table_name}, separators=(",", ":"))
     return text.replace("<", "\\u003c")
-
-
-__all__ = ["FlagLine", "render_page", "write_html"]

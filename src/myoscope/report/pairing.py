@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from myoscope.core import SeriesResult
+from myoscope.core import PairResult, SeriesResult
 
 STATE_ORDER = ("stress", "rest")
 
@@ -17,14 +17,20 @@ class Comparison:
     members: tuple[SeriesResult, ...]
 
 
-def comparisons(results: Sequence[SeriesResult]) -> tuple[Comparison, ...]:
+def comparisons(results: Sequence[SeriesResult], pairs: Sequence[PairResult] = ()) -> tuple[Comparison, ...]:
     """Series with a heart, stress paired with rest; every series appears exactly once.
 
-    A pair agrees in gating, attenuation correction and position if it can, else in correction, else it is the
-    only stress and the only rest that are left. A series whose state is not known stands alone.
+    What the analysis compared (``pairs``) stays together. Else a pair agrees in gating, attenuation correction and
+    position if it can, else in correction, else it is the only stress and the only rest that are left. A series whose
+    state is not known stands alone.
     """
     left = [r for r in results if r.heart is not None]
     groups: list[tuple[SeriesResult, ...]] = []
+    for pair in pairs:
+        members = tuple(r for name in (pair.stress, pair.rest) for r in left if r.series.name == name)
+        if len(members) == 2:
+            groups.append(members)
+            left = [r for r in left if all(r is not member for member in members)]
     agreements = (
         lambda r: (r.series.gated, r.series.corrected.value, r.series.position.value),
         lambda r: (r.series.corrected.value, r.series.position.value),
@@ -45,6 +51,12 @@ def comparisons(results: Sequence[SeriesResult]) -> tuple[Comparison, ...]:
     place = {id(r): n for n, r in enumerate(results)}
     groups.sort(key=lambda members: min(place[id(r)] for r in members))
     return tuple(Comparison(members) for members in groups)
+
+
+def pair_of(comparison: Comparison, pairs: Sequence[PairResult]) -> PairResult | None:
+    """What the analysis said about just these two series together, None if it compared others."""
+    names = tuple(member.series.name for member in comparison.members)
+    return next((pair for pair in pairs if (pair.stress, pair.rest) == names), None)
 
 
 def state_label(result: SeriesResult) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -21,27 +23,54 @@ def disc_image(value: FloatArray, *, n_pixels: int) -> FloatArray:
     ``value`` has shape (ring, angle); the disc touches the edges of the picture. A pixel is unseen when the
     cell it lies in is.
     """
-    n_rings, n_angles = value.shape
+    raster = _raster(*value.shape, n_pixels)
+    cells = value.ravel()
+    seen = np.isfinite(cells)
+    known = np.where(seen, cells, 0.0)
+    total, weight = np.zeros(raster.inside.shape), np.zeros(raster.inside.shape)
+    for cell, share in zip(raster.cell, raster.share, strict=True):
+        part = share * seen[cell]
+        total += part * known[cell]
+        weight += part
+    shown = seen[raster.nearest] & (weight > 0) & raster.inside
+    picture: FloatArray = np.where(shown, total / np.where(weight > 0, weight, 1.0), np.nan)
+    return picture
+
+
+def cyclic_disc_image(value_deg: FloatArray, *, n_pixels: int) -> FloatArray:
+    """The disc of a map of angles, 0 to 360: between 350 and 10 degrees lies 0, not 180."""
+    angle = np.radians(value_deg)
+    along, across = disc_image(np.cos(angle), n_pixels=n_pixels), disc_image(np.sin(angle), n_pixels=n_pixels)
+    picture: FloatArray = np.degrees(np.arctan2(across, along)) % 360
+    return picture
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Raster:
+    """For each pixel (row, column) the four cells around it and their shares, the nearest cell, and the disc."""
+
+    cell: NDArray[np.intp]  # (4, row, column), index into the flat map
+    share: FloatArray
+    nearest: NDArray[np.intp]
+    inside: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=8)
+def _raster(n_rings: int, n_angles: int, n_pixels: int) -> _Raster:
     along = (np.arange(n_pixels) + 0.5) / n_pixels * 2 - 1
     x, y = along[None, :], -along[:, None]
     radius = np.hypot(x, y)
     ring = radius * n_rings - 0.5
     angle = np.degrees(np.arctan2(y, x)) % 360 / (360 / n_angles) - 0.5
-
     ring_low, angle_low = np.floor(ring).astype(int), np.floor(angle).astype(int)
-    total, weight = np.zeros(ring.shape), np.zeros(ring.shape)
+    cells, shares = [], []
     for ring_step in (0, 1):
         for angle_step in (0, 1):
             r = np.clip(ring_low + ring_step, 0, n_rings - 1)
-            cell = value[r, (angle_low + angle_step) % n_angles]
-            w = np.abs(1 - ring_step - (ring - ring_low)) * np.abs(1 - angle_step - (angle - angle_low))
-            seen = np.isfinite(cell)
-            total += np.where(seen, w * np.where(seen, cell, 0.0), 0.0)
-            weight += np.where(seen, w, 0.0)
-    nearest = value[np.clip(np.rint(ring).astype(int), 0, n_rings - 1), np.rint(angle).astype(int) % n_angles]
-    shown = np.isfinite(nearest) & (weight > 0) & (radius <= 1 + 1.5 / n_pixels)
-    picture: FloatArray = np.where(shown, total / np.where(weight > 0, weight, 1.0), np.nan)
-    return picture
+            cells.append(r * n_angles + (angle_low + angle_step) % n_angles)
+            shares.append(np.abs(1 - ring_step - (ring - ring_low)) * np.abs(1 - angle_step - (angle - angle_low)))
+    nearest = np.clip(np.rint(ring).astype(int), 0, n_rings - 1) * n_angles + np.rint(angle).astype(int) % n_angles
+    return _Raster(np.stack(cells), np.stack(shares), nearest, radius <= 1 + 1.5 / n_pixels)
 
 
 def segment_edges(polar_map: PolarMap, model: Literal[17, 20]) -> list[FloatArray]:

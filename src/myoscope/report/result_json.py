@@ -15,8 +15,11 @@ from typing import Any, Literal
 import numpy as np
 
 from myoscope.core import (
+    MAP_MEANINGS,
     Flag,
     HeartResult,
+    LimitsUsed,
+    PairResult,
     PolarMap,
     Projections,
     Quantity,
@@ -24,15 +27,21 @@ from myoscope.core import (
     SeriesResult,
     Stated,
     StudyResult,
+    VolumeCurve,
 )
+from myoscope.core.geometry import FloatArray
 from myoscope.report.facts import FACTS, flags_of, inferences, left_out, stated_fact
+from myoscope.report.limits_told import from_virtual_patients
+from myoscope.report.map_scales import MAP_SCALES
+from myoscope.report.phase_histogram import BIN_DEG, phase_shares_percent
 from myoscope.report.place_file import place_file
-from myoscope.report.wall_values import SCALE_PERCENTILE, segment_values, vessel_values
+from myoscope.report.wall_values import SCALE_PERCENTILE, map_means, segment_values, vessel_values
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """Raised when a key changes its meaning or goes away (first number) or is added (second)."""
 
 _DIGITS = 7
+_CURVE_POINTS = 90  # of the volume curve; the analysis draws it finer than anyone needs to read it
 
 
 def result_to_dict(result: StudyResult) -> dict[str, Any]:
@@ -45,7 +54,9 @@ def result_to_dict(result: StudyResult) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "software": {"name": name or "myoscope", "version": version},
         "complete": result.complete,
+        "summary": list(result.summary),
         "series": [_series(s) for s in result.series],
+        "pairs": [_pair(p) for p in result.pairs],
         "flags": [_flag(f) for f in result.flags],
         "not_done": left_out(result),
         "predictions": [],
@@ -157,7 +168,84 @@ def _heart(heart: HeartResult) -> dict[str, Any]:
             "normal_lps": heart.surfaces.valve_normal,
         },
         "polar_map": _polar_map(heart.polar_map),
+        "maps": _maps(heart.maps),
+        "perfusion": {
+            "limits": None if heart.limits is None else _limits(heart.limits),
+            "no_limits": list(heart.no_limits),
+            "segment_scores_17": _scores(heart.segment_scores),
+            "segment_scores_20": _scores(heart.segment_scores_20),
+        },
+        "function": None if heart.curve is None else {"volume_curve": _volume_curve(heart.curve)},
+        "phase": _phase(heart.maps["phase"]) if "phase" in heart.maps else None,
         "quantities": [_quantity(q) for q in heart.quantities],
+    }
+
+
+def _maps(maps: Mapping[str, PolarMap]) -> dict[str, Any]:
+    return {name: _map(name, maps[name]) for name in sorted(maps)}
+
+
+def _map(name: str, polar_map: PolarMap) -> dict[str, Any]:
+    """The values of the segments and territories; the map itself, with every cell, is a file of its own."""
+    means = map_means(polar_map, cyclic=name in MAP_SCALES and MAP_SCALES[name].cyclic)
+    return {
+        "meaning": MAP_MEANINGS.get(name, ""),
+        "unit": polar_map.unit,
+        "seen_fraction": float(np.isfinite(polar_map.value).mean()),
+        "segments_17": means.segments_17,
+        "segments_20": means.segments_20,
+        "vessels": means.vessels,
+    }
+
+
+def _limits(limits: LimitsUsed) -> dict[str, Any]:
+    kind = limits.kind
+    return {
+        "kind": {
+            "sex": kind.sex,
+            "tracer": kind.tracer,
+            "camera": kind.camera,
+            "position": kind.position,
+            "state": kind.state,
+            "corrected": kind.corrected,
+            "processing": kind.processing,
+        },
+        "n": limits.n,
+        "virtual_patients": from_virtual_patients(limits),
+        "provenance": limits.provenance,
+        "sha256": limits.sha256,
+        "signed_by": limits.signed_by or None,
+    }
+
+
+def _scores(scores: FloatArray | None) -> list[float] | None:
+    return None if scores is None else scores.tolist()
+
+
+def _volume_curve(curve: VolumeCurve) -> dict[str, Any]:
+    keep = np.unique(np.linspace(0, len(curve.time) - 1, _CURVE_POINTS).round().astype(int))
+    return {
+        "gate_mL": curve.gate_mL,
+        "time": curve.time[keep],
+        "volume_mL": curve.volume_mL[keep],
+        "rr_ms": curve.rr_ms,
+    }
+
+
+def _phase(phase: PolarMap) -> dict[str, Any]:
+    return {"bin_deg": BIN_DEG, "wall_percent": phase_shares_percent(phase)}
+
+
+def _pair(pair: PairResult) -> dict[str, Any]:
+    scores = _scores(pair.segment_scores)
+    return {
+        "stress": pair.stress,
+        "rest": pair.rest,
+        "quantities": [_quantity(q) for q in pair.quantities],
+        "maps": _maps(pair.maps),
+        "segment_scores_17": scores if scores is not None and len(scores) == 17 else None,
+        "segment_scores_20": scores if scores is not None and len(scores) == 20 else None,
+        "flags": [_flag(f) for f in pair.flags],
     }
 
 
@@ -200,6 +288,10 @@ def _quantity(quantity: Quantity) -> dict[str, Any]:
         "unit": quantity.unit,
         "interval_95": None if quantity.low is None or quantity.high is None else [quantity.low, quantity.high],
         "reason": quantity.reason or None,
+        "group": quantity.group,
+        "abnormal": quantity.abnormal,
+        "limit": quantity.limit or None,
+        "interval_of": quantity.interval_of or None,
     }
 
 
@@ -223,7 +315,8 @@ def _strict(value: Any) -> Any:
     if isinstance(value, int):
         return value
     if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+        # Adding 0 makes a negative zero plain.
+        return float(f"{value:.{_DIGITS}g}") + 0.0 if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): _strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

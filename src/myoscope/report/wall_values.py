@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myoscope.core import VESSEL_SNOMED, VESSELS, InvalidValue, PolarMap, segment_table
+
+FloatArray = NDArray[np.float64]
 
 SCALE_PERCENTILE = 99.5
 """The percentile of the polar map that is called 100 %: its maximum, robust against one hot cell."""
@@ -62,6 +65,36 @@ def vessel_values(polar_map: PolarMap) -> tuple[VesselValue, ...]:
     return tuple(
         VesselValue(v, VESSEL_SNOMED[v], _value(p), _value(c)) for v, p, c in zip(VESSELS, scaled, counts, strict=True)
     )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MapMeans:
+    """Means of a polar map over segments (17,), (20,) and the territories of `VESSELS` (3,); NaN where unseen."""
+
+    segments_17: FloatArray
+    segments_20: FloatArray
+    vessels: FloatArray
+
+    def segments(self, model: Literal[17, 20]) -> FloatArray:
+        return self.segments_17 if model == 17 else self.segments_20
+
+
+def map_means(polar_map: PolarMap, *, cyclic: bool = False) -> MapMeans:
+    """Area-weighted means; of angles in degrees (``cyclic``) the direction of the mean, 0 to 360."""
+    if not cyclic:
+        return MapMeans(polar_map.segment_means(17), polar_map.segment_means(20), polar_map.vessel_means())
+    angle = np.radians(polar_map.value)
+    along, across = (map_means(polar_map.like(part, "part")) for part in (np.cos(angle), np.sin(angle)))
+    return MapMeans(
+        _direction(along.segments_17, across.segments_17),
+        _direction(along.segments_20, across.segments_20),
+        _direction(along.vessels, across.vessels),
+    )
+
+
+def _direction(along: FloatArray, across: FloatArray) -> FloatArray:
+    degrees: FloatArray = np.degrees(np.arctan2(across, along)) % 360
+    return degrees
 
 
 def _value(number: float) -> float | None:

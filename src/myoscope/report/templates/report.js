@@ -64,7 +64,11 @@
     palette = windowed(tables[byId("table").value], lower, upper);
     document.body.classList.toggle("inverse", byId("table").value === "grey_inverse");
     const shades = shaded(palette);
-    for (const picture of pictures) repaint(picture, "shaded" in picture.node.dataset ? shades : palette);
+    const blackened = palette.slice().fill(0, 0, 3);
+    for (const picture of pictures) {
+      const { dataset } = picture.node;
+      repaint(picture, "shaded" in dataset ? shades : "blackout" in dataset ? blackened : palette);
+    }
     for (const draw of viewers) draw();
   };
   let queued = false;
