@@ -30,7 +30,7 @@ _OWN = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A system taught for four steps on forty made-up patients; it knows nothing, but everything of it is there."""
+    """A system taught for four steps on thirty-four made-up patients; it knows nothing, but everything of it is there."""
 
     system: CohortSystem
     settings: Any
@@ -58,7 +58,7 @@ def cohorts(shared: Path) -> tuple[io.CohortFolder, io.CohortFolder]:
     with FileLock(shared / "cohorts.lock"):
         if not (shared / "maps").exists():
             write_cohort_of_maps(shared / "normals", {"riverside": 30, "coast": 30}, seed=4, healthy=True)
-            write_cohort_of_maps(shared / "maps", {"riverside": 40, "coast": 24}, seed=3)
+            write_cohort_of_maps(shared / "maps", {"riverside": 34, "coast": 20}, seed=3)
     return io.read_cohort(shared / "maps"), io.read_cohort(shared / "normals")
 
 

@@ -21,7 +21,7 @@ from myoscope.report.colour_tables import colour_table
 from myoscope.report.prediction_panel import render_predictions
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
 from myoscope.systems.one_study import StudyInputs, model_folders, model_reports
-from myoscope.systems.perfusion_inputs import limits_of
+from myoscope.systems.perfusion_inputs import kinds_of, limits_of
 
 SEGMENTS = np.asarray(SEGMENT_OF_PLACE)
 
@@ -44,9 +44,7 @@ def one(
     study = StudyInputs(
         {name: _map(folder.map(name)[row], unit) for name, unit in names.items()},
         str(table["sex"][row]),
-        str(table["camera"][row]),
-        str(table["tracer"][row]),
-        limits_of([cohorts[1], folder], ["stress_supine", "stress_upright"]),
+        {"stress_supine": limits_of([cohorts[1], folder], ["stress_supine"])["stress_supine"][kinds_of(folder)[row]]},
         {name: float(table[name][row]) for name in ("age_y", "stress_edv_mL", "stress_esv_mL")},
         {"stress_supine": "stress, supine"},
     )
@@ -103,7 +101,7 @@ def test_a_study_that_a_model_cannot_take_is_passed_over_with_a_reason(one: tupl
     trained, study, _ = one
     name = trained.card.system
     for changed, said in (
-        (replace(study, camera="unheard of"), "no normal limits for sex"),
+        (replace(study, limits={}), "no normal limits for stress supine"),
         (replace(study, maps={"rest_supine": study.maps["stress_supine"]}), "none of the maps"),
         (replace(study, maps={"stress_supine": _map(np.ones((40, 72), np.float32), "%")}), "needed in counts"),
     ):

@@ -20,7 +20,7 @@ from myoscope.simulate.sites import SITES, State
 from myoscope.systems.virtual_maps import VirtualMaps, draw_virtual_maps
 from myoscope.virtual import IMAGE_COLUMNS, study_maps
 
-_DRAWN_PER_PATIENT = 4
+_DRAWN_PER_PATIENT = 3
 STATES: tuple[State, ...] = ("stress", "rest")
 
 

@@ -45,7 +45,7 @@ from myoscope.systems.diagnosis import (
 )
 from myoscope.systems.evaluation import Evaluation, evaluate_diagnosis
 from myoscope.systems.explanation import explain_network
-from myoscope.systems.perfusion_inputs import StudyMaps, counts, kinds_of, limits_of, perfusion_maps
+from myoscope.systems.perfusion_inputs import StudyMaps, limits_of, perfusion_of_cohort
 from myoscope.systems.training import Progress, Recipe
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def prepare(
     InvalidValue
         No limits for a camera, or no study with a map and a label.
     """
-    limits = limits_of([*normals, *cohorts], [settings.image])[settings.image]
-    parts = [perfusion_maps(counts(folder, settings.image), kinds_of(folder), limits) for folder in cohorts]
+    limits = limits_of([*normals, *cohorts], [settings.image])
+    parts = [perfusion_of_cohort(folder, settings.image, limits) for folder in cohorts]
     about = about_studies(cohorts)
     tpd, by_vessel = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("tpd_percent", "vessel_tpd_percent")
@@ -129,7 +129,7 @@ def prepare(
 def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
     """The same for one study outside any cohort, whose arteries are not known."""
     found = study.perfusion(settings.image)
-    male = float(study.kind[0] == "M")
+    male = float(study.sex == "M")
     return study.examples(np.concatenate([found.raw, found.blackout]), CHANNELS, {"male": male}, len(VESSELS), VESSELS)
 
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoscope import io
-from myoscope.core import VESSELS, Explanation
+from myoscope.core import VESSELS, Explanation, InvalidValue
 from myoscope.learn import Examples, ModelCard, TrainedModel
 from myoscope.learn.sampling import Strategy
 from myoscope.systems.contract import Published, settings_of
@@ -47,13 +47,9 @@ from myoscope.systems.explanation import explain_network
 from myoscope.systems.perfusion_inputs import (
     Channel,
     StudyMaps,
-    combined_score,
-    counts,
-    kinds_of,
+    combined_vessel_tpd_percent,
     limits_of,
-    perfusion_maps,
-    total_deficit,
-    vessel_deficit,
+    perfusion_of_cohort,
 )
 from myoscope.systems.training import Progress, Recipe
 
@@ -98,6 +94,10 @@ class Settings:
     strategy: Strategy = "natural"
     times: float = 1.0
 
+    def __post_init__(self) -> None:
+        if len(set(self.images)) != len(self.images) or len(self.images) not in (1, 2):
+            raise InvalidValue(f"the network takes one image or two, got {', '.join(self.images) or 'none'}")
+
 
 def channels(settings: Settings) -> tuple[str, ...]:
     """Names of the maps in order."""
@@ -117,21 +117,16 @@ def prepare(
         No limits for a camera, or no study with a map and a label.
     """
     limits = limits_of([*normals, *cohorts], settings.images)
-    maps, scores = [], []
+    maps, deficits = [], []
     for folder in cohorts:
-        kinds = kinds_of(folder)
-        parts = [perfusion_maps(counts(folder, image), kinds, limits[image]) for image in settings.images]
+        parts = [perfusion_of_cohort(folder, image, limits) for image in settings.images]
         maps.append(np.stack([part.channel(name) for part in parts for name in _OF_EACH], axis=1))
-        score = parts[0].score
-        for part in parts[1:]:
-            both = combined_score(parts[0], part)
-            # Where one position was not imaged, the other one counts alone.
-            score = np.where(np.isfinite(both), both, np.where(np.isfinite(score), score, part.score))
-        scores.append(score)
-    together = np.concatenate(scores)
+        deficits.append(
+            parts[0].vessel_tpd_percent if len(parts) == 1 else combined_vessel_tpd_percent(parts[0], parts[1])
+        )
+    by_vessel = np.concatenate(deficits)
     about = about_studies(cohorts)
-    by_vessel = vessel_deficit(together)
-    about |= {"tpd_percent": total_deficit(together)}
+    about |= {"tpd_percent": by_vessel.sum(axis=1)}
     about |= {f"tpd_{v.lower()}_percent": by_vessel[:, n] for n, v in enumerate(VESSELS)}
     examples = Examples(
         np.concatenate([folder.cohort.patient for folder in cohorts]),
@@ -154,7 +149,7 @@ def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
     """The same for one study outside any cohort, whose arteries are not known."""
     parts = [study.perfusion(image) for image in settings.images]
     maps = np.concatenate([part.channel(name) for part in parts for name in _OF_EACH])
-    return study.examples(maps, channels(settings), {"male": float(study.kind[0] == "M")}, len(VESSELS), VESSELS)
+    return study.examples(maps, channels(settings), {"male": float(study.sex == "M")}, len(VESSELS), VESSELS)
 
 
 def train(
@@ -245,8 +240,9 @@ def evaluate(
     resamples: int = 1000,
 ) -> Evaluation:
     """Beside combined TPD, per patient and per vessel."""
+    combined = len(model.card.settings["images"]) > 1
     return evaluate_diagnosis(
-        examples, prognosis, model, system="betancur2019", rng=rng, tpd_name="combined TPD", resamples=resamples
+        examples, prognosis, model, system="betancur2019", rng=rng, combined=combined, resamples=resamples
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from myoscope import quantify
 from myoscope.core import VESSELS
 from myoscope.core.geometry import FloatArray
 from myoscope.evaluate import (
@@ -28,9 +29,6 @@ from myoscope.learn import Examples, TrainedModel
 from myoscope.systems.contract import Published
 from myoscope.systems.diagnosis import Prognosis as Prognosis
 from myoscope.systems.diagnosis import patient_label, tpd_probability
-
-TPD_THRESHOLD_PERCENT, VESSEL_TPD_THRESHOLD_PERCENT = 3.0, 2.0
-"""Where TPD is called abnormal: 3 % in a patient, 2 % in a territory (Nakazato et al., J Nucl Med 2010;51:1724)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +105,15 @@ def evaluate_diagnosis(
     *,
     system: str,
     rng: np.random.Generator,
-    tpd_name: str = "TPD",
+    combined: bool = False,
     resamples: int = 1000,
 ) -> Evaluation:
-    """Per patient, and per vessel where the model answers for vessels; studies without a label are left out."""
+    """Per patient, and per vessel where the model answers for vessels; studies without a label are left out.
+
+    ``combined`` says that TPD is that of two positions together.
+    """
+    tpd_name = "combined TPD" if combined else "TPD"
+    abnormal_from = quantify.ABNORMAL_COMBINED_TPD_PERCENT if combined else quantify.ABNORMAL_TPD_PERCENT
     known = np.isfinite(examples.targets).all(axis=1)
     used = examples.rows(known)
     y = patient_label(used.targets.astype(np.float64)) > 0
@@ -120,7 +123,7 @@ def evaluate_diagnosis(
         "patients": paper(
             y,
             [
-                Score(tpd_name, tpd, tpd_probability(tpd, model.card.numbers), TPD_THRESHOLD_PERCENT),
+                Score(tpd_name, tpd, tpd_probability(tpd, model.card.numbers), abnormal_from),
                 Score.of_probability(system, ours),
             ],
             reference=tpd_name,
@@ -134,7 +137,7 @@ def evaluate_diagnosis(
         papers["vessels"] = paper(
             used.targets.ravel() > 0,
             [
-                Score(tpd_name, of_vessels.ravel(), None, VESSEL_TPD_THRESHOLD_PERCENT),
+                Score(tpd_name, of_vessels.ravel(), None, quantify.ABNORMAL_VESSEL_TPD_PERCENT),
                 Score.of_probability(system, prognosis.vessels[known].ravel()),
             ],
             reference=tpd_name,

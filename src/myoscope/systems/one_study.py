@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from myoscope import explain
-from myoscope.core import Contribution, ModelReport, MyoscopeError, PolarMap, WhatIfCurve
+from myoscope.core import Contribution, ModelReport, MyoscopeError, NormalLimits, PolarMap, WhatIfCurve
 from myoscope.core.geometry import FloatArray
 from myoscope.learn import Examples
 from myoscope.learn.trained_model import TrainedModel
 from myoscope.systems import betancur2018, betancur2019, otaki2022
 from myoscope.systems.contract import settings_of
-from myoscope.systems.diagnosis import Prognosis, predictions_of, prognosis_of
+from myoscope.systems.diagnosis import predictions_of, prognosis_of
 from myoscope.systems.explanation import Explainer
-from myoscope.systems.perfusion_inputs import Limits, StudyMaps
+from myoscope.systems.perfusion_inputs import StudyMaps
 
 MODELS = Path(__file__).with_name("models")
 """Where models that ship with the program lie, one folder per system."""
@@ -46,15 +46,12 @@ class StudyInputs:
 
     ``maps`` by name as in a cohort: ``stress_supine`` and so on in counts, ``stress_motion`` in mm,
     ``stress_thickening`` in %. ``series`` names the series that each map came from. ``sex`` F or M; ``covariates`` by
-    name with their unit (``age_y``, ``stress_edv_mL``, ``stress_esv_mL``), absent if not known. ``limits`` as
-    `perfusion_inputs.limits_of` makes them.
+    name with their unit (``age_y``, ``stress_edv_mL``, ``stress_esv_mL``), absent if not known. ``limits`` by image.
     """
 
     maps: Mapping[str, PolarMap]
     sex: str
-    camera: str
-    tracer: str
-    limits: Limits
+    limits: Mapping[str, NormalLimits]
     covariates: Mapping[str, float] = field(default_factory=dict)
     series: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,7 +60,7 @@ class StudyInputs:
         """The same in the form that systems prepare."""
         return StudyMaps(
             {name: (one.value.astype(np.float32), one.unit) for name, one in self.maps.items()},
-            (self.sex, self.camera, self.tracer),
+            self.sex,
             self.limits,
             self.covariates,
         )
@@ -155,7 +152,7 @@ def _report(name: str, folder: Path, study: StudyInputs) -> ModelReport:
         ),
         start=start,
         steps=steps,
-        curves=_curves(explainer, maps, covariates, prognosis),
+        curves=_curves(explainer, maps, covariates),
     )
 
 
@@ -188,7 +185,7 @@ def _steps(
 
 
 def _curves(
-    explainer: Explainer, maps: NDArray[np.float32], covariates: NDArray[np.float32], prognosis: Prognosis
+    explainer: Explainer, maps: NDArray[np.float32], covariates: NDArray[np.float32]
 ) -> tuple[WhatIfCurve, ...]:
     """The patient's probability over the depth of what differs from a normal heart, and over age where it is asked."""
     model, normal = explainer.model, explainer.baseline(maps)
@@ -216,7 +213,6 @@ def _curves(
                 float(covariates[column]),
             )
         )
-    del prognosis
     return tuple(curves)
 
 

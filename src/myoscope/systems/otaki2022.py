@@ -52,11 +52,9 @@ from myoscope.systems.perfusion_inputs import (
     Limits,
     PerfusionMaps,
     StudyMaps,
-    counts,
-    kinds_of,
     limits_of,
     maps_in,
-    perfusion_maps,
+    perfusion_of_cohort,
 )
 from myoscope.systems.training import Progress, Recipe
 
@@ -163,9 +161,8 @@ def prepare(
 
 def _first_image(folder: io.CohortFolder, images: Sequence[str], limits: Limits) -> PerfusionMaps:
     """For each study the first of the images that it has, against the limits of that image."""
-    of_kind = kinds_of(folder)
-    found = [perfusion_maps(counts(folder, image), of_kind, limits[image]) for image in images]
-    there = np.stack([np.isfinite(one.tpd_percent) for one in found])
+    found = [perfusion_of_cohort(folder, image, limits) for image in images]
+    there = np.stack([one.there for one in found])
     first = np.argmax(there, axis=0)
     rows = np.arange(first.size)
     return PerfusionMaps(
@@ -179,7 +176,7 @@ def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
     raw = next((image for image in images if np.isfinite(image).any()), images[0])
     maps = np.stack([raw, study.plane(settings.motion, "mm"), study.plane(settings.thickening, "%")])
     known = {name: study.covariates.get(name, np.nan) for name in COVARIATES[:3]}
-    return study.examples(maps, CHANNELS, known | {"male": float(study.kind[0] == "M")}, 1, (TARGET,))
+    return study.examples(maps, CHANNELS, known | {"male": float(study.sex == "M")}, 1, (TARGET,))
 
 
 def train(

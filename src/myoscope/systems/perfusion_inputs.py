@@ -1,10 +1,11 @@
 """What perfusion systems are fed with: counts, what falls short of normal limits, and how far, map by map.
 
-From a cohort's images in counts: the map in percent of its own maximum (*raw*), the same with everything below the
-normal limit set to nothing (*blackout*), which cells are abnormal (*defect*) and by how many deviations of normal
-studies (*severity*); and total perfusion deficit with its part in each vessel's usual territory, the score that every
-system has to beat. Limits are those of one sex, camera, tracer and image, made from the low-likelihood patients of a
-cohort.
+From images in counts: the map in percent of its own maximum (*raw*), the same with everything below the normal limit
+set to nothing (*blackout*), which cells are abnormal (*defect*) and by how many deviations of normal studies
+(*severity*); and total perfusion deficit with its part in each vessel's usual territory, the score that every system
+has to beat. Limits, levels and deficits are those of `myoscope.quantify`. A cohort keeps no walls, so cells there weigh
+as on a wall of average shape; its limits come from the low-likelihood patients of a cohort, for each sex, camera,
+tracer and image.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope import io
-from myoscope.core import VESSELS, InvalidValue, UnitMismatch, territory_map
+from myoscope import io, quantify
+from myoscope.core import VESSELS, InvalidValue, NormalLimits, StudyKind, UnitMismatch, territory_map
 from myoscope.core.geometry import FloatArray
 from myoscope.learn import Examples
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
@@ -29,33 +30,16 @@ Kind = tuple[str, str, str]
 TERRITORY_OF_PLACE: NDArray[np.int16] = territory_map(SEGMENT_OF_PLACE)
 """Index into ``VESSELS`` of the usual artery of each cell, (40, 72), on a wall of average shape."""
 
-_LOW_LIKELIHOOD = "low-likelihood"
-_LEAST_NORMALS = 10
-_MULTIPLE = 3.0
-_TOP_PERCENTILE = 99.5
-_FULL_SCORE_LOSS, _HIGHEST_SCORE = 0.70, 4.0
-_MOST_ROUNDS = 10
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class MapLimits:
-    """Mean and mean absolute deviation (40, 72) of ``n`` normal maps of one kind, at a mean level of 1."""
-
-    mean: FloatArray
-    deviation: FloatArray
-    n: int
-
-    @property
-    def threshold(self) -> FloatArray:
-        """Below it a cell is abnormal."""
-        return np.maximum(self.mean - _MULTIPLE * self.deviation, 0.0)
-
-
-Limits = Mapping[str, Mapping[Kind, MapLimits]]
+Limits = Mapping[str, Mapping[Kind, NormalLimits]]
 """Limits by image and kind."""
 
+_LOW_LIKELIHOOD = "low-likelihood"
+_LEAST_NORMALS = 10
+_TOP_PERCENTILE = 99.5
+_AVERAGE_WALL_MM2 = 12_000.0
 
-def limits_of(normals: Sequence[io.CohortFolder], images: Sequence[str]) -> dict[str, dict[Kind, MapLimits]]:
+
+def limits_of(normals: Sequence[io.CohortFolder], images: Sequence[str]) -> dict[str, dict[Kind, NormalLimits]]:
     """Normal limits of each image from the low-likelihood patients of these cohorts, for every kind with 10 of them.
 
     Raises
@@ -65,29 +49,41 @@ def limits_of(normals: Sequence[io.CohortFolder], images: Sequence[str]) -> dict
     InvalidValue
         No cohort holds enough low-likelihood patients of any kind for an image.
     """
-    found: dict[str, dict[Kind, MapLimits]] = {}
+    found: dict[str, dict[Kind, NormalLimits]] = {}
     for image in images:
-        maps, kinds = [], []
+        of_kind: dict[Kind, list[NDArray[np.float32]]] = {}
         for folder in normals:
-            rows = np.flatnonzero(folder.cohort["population"] == _LOW_LIKELIHOOD)
-            if rows.size and any(kind.name == image for kind in folder.kinds):
-                maps.append(counts(folder, image)[rows])
-                kinds += [kind for row, kind in enumerate(kinds_of(folder)) if row in set(rows.tolist())]
-        found[image] = {}
-        together = np.concatenate(maps) if maps else np.empty((0, 1, 1))
-        for kind in sorted(set(kinds)):
-            of_kind = together[[k == kind for k in kinds]]
-            of_kind = of_kind[np.isfinite(of_kind).any(axis=(1, 2))]
-            if len(of_kind) >= _LEAST_NORMALS:
-                found[image][kind] = _limits(of_kind)
-        if not found[image] and not any(_imaged(folder, image) for folder in normals):
-            continue  # nobody has it, so nobody needs limits of it
-        if not found[image]:
+            if any(kind.name == image for kind in folder.kinds):
+                values, kinds = counts(folder, image), kinds_of(folder)
+                for row in np.flatnonzero(folder.cohort["population"] == _LOW_LIKELIHOOD):
+                    if np.isfinite(values[row]).any():
+                        of_kind.setdefault(kinds[row], []).append(values[row])
+        enough = {kind: maps for kind, maps in sorted(of_kind.items()) if len(maps) >= _LEAST_NORMALS}
+        found[image] = {kind: _limits(image, kind, maps, normals) for kind, maps in enough.items()}
+        if not enough and any(_imaged(folder, image) for folder in normals):
             raise InvalidValue(
                 f"normal limits of {image} need {_LEAST_NORMALS} low-likelihood patients of one sex, camera and "
                 "tracer; give a cohort that has them (--normals)"
             )
     return found
+
+
+def _limits(
+    image: str, kind: Kind, maps: Sequence[NDArray[np.float32]], normals: Sequence[io.CohortFolder]
+) -> NormalLimits:
+    sex, camera, tracer = kind
+    state, position, *correction = image.split("_")
+    return quantify.build_limits(
+        np.stack(maps).astype(np.float64),
+        area_mm2=_AVERAGE_WALL_MM2 * SHARE_OF_WALL,
+        kind=StudyKind(
+            sex=sex, tracer=tracer, camera=camera, position=position, state=state, corrected=correction == ["ac"]
+        ),
+        method="surface",
+        provenance=f"low-likelihood patients of {' and '.join(folder.sha256[:12] for folder in normals)}",
+        rng=np.random.default_rng(0),
+        n_modes=0,
+    )
 
 
 def _imaged(folder: io.CohortFolder, image: str) -> bool:
@@ -134,14 +130,17 @@ class PerfusionMaps:
     """One image of some studies, each channel (study, 40, 72), all NaN where it was not made or no heart was found.
 
     ``raw`` is in % of the map's own maximum (its 99.5th percentile); ``severity`` in deviations below the normal mean,
-    0 where not abnormal. ``defect`` is 1 where abnormal. ``score`` (0 to 4) is what TPD sums.
+    0 where not abnormal. ``defect`` is 1 where abnormal. ``scaled`` is at the level of the limits, whose ``mean`` and
+    ``threshold`` stand beside it.
     """
 
     raw: NDArray[np.float32]
     blackout: NDArray[np.float32]
     defect: NDArray[np.float32]
     severity: NDArray[np.float32]
-    score: NDArray[np.float32]
+    scaled: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    threshold: NDArray[np.float32]
 
     def channel(self, name: Channel) -> NDArray[np.float32]:
         """One of them by name."""
@@ -149,49 +148,57 @@ class PerfusionMaps:
         return values
 
     @property
+    def there(self) -> NDArray[np.bool_]:
+        """Which studies have a map (study,)."""
+        found: NDArray[np.bool_] = np.asarray(np.isfinite(self.scaled).any(axis=(1, 2)))
+        return found
+
+    @property
     def tpd_percent(self) -> FloatArray:
         """Total perfusion deficit of each study, NaN where there is no map."""
-        return total_deficit(self.score)
+        total: FloatArray = self.vessel_tpd_percent.sum(axis=1)
+        return total
 
     @property
     def vessel_tpd_percent(self) -> FloatArray:
         """Its part in the usual territory of each of ``VESSELS`` (study, 3)."""
-        return vessel_deficit(self.score)
+        deficit = np.full((len(self.scaled), len(VESSELS)), np.nan)
+        rows = self.there
+        scaled, mean, threshold = self.against_limits(rows)
+        deficit[rows] = quantify.tpd_of_many(scaled, mean, threshold, SHARE_OF_WALL, **_IN_TERRITORIES)
+        return deficit
+
+    def against_limits(self, rows: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Maps at the level of their limits, the mean and the threshold of those, for some studies, to sum over."""
+        scaled, mean, threshold = (a[rows].astype(np.float64) for a in (self.scaled, self.mean, self.threshold))
+        return scaled, mean, threshold
 
 
-def perfusion_maps(
-    values: FloatArray | NDArray[np.float32], kinds: Sequence[Kind], limits: Mapping[Kind, MapLimits]
-) -> PerfusionMaps:
-    """Channels and scores of maps (study, 40, 72) in counts, each against the limits of its kind.
+_IN_TERRITORIES: dict[str, Any] = {"group": TERRITORY_OF_PLACE, "n_groups": len(VESSELS)}
+
+
+def perfusion_maps(values: FloatArray | NDArray[np.float32], limits: Sequence[NormalLimits | None]) -> PerfusionMaps:
+    """Channels and scores of maps (study, 40, 72) in counts, each against its own limits.
 
     Raises
     ------
     InvalidValue
-        There are no limits for a kind that occurs with a map.
+        There are no limits for a study that has a map.
     """
     value = np.asarray(values, np.float64)
-    seen = np.isfinite(value)
-    there = seen.any(axis=(1, 2))
-    mean, deviation = np.ones_like(value), np.ones_like(value)
-    for kind in sorted(set(kinds)):
-        rows = np.array([k == kind for k in kinds]) & there
-        if not rows.any():
-            continue
-        if kind not in limits:
-            sex, camera, tracer = kind
-            raise InvalidValue(
-                f"there are no normal limits for sex {sex}, camera {camera}, tracer {tracer}; there are those for "
-                f"{'; '.join(', '.join(known) for known in sorted(limits)) or 'nobody'} (give --normals that hold them)"
-            )
-        mean[rows], deviation[rows] = limits[kind].mean, limits[kind].deviation
-    threshold = np.maximum(mean - _MULTIPLE * deviation, 0.0)
-    level = _levels(value, mean, threshold)
+    there = np.isfinite(value).any(axis=(1, 2))
+    mean, deviation, threshold = (np.ones_like(value) for _ in range(3))
+    for row in np.flatnonzero(there).tolist():
+        own = limits[row]
+        if own is None:
+            raise InvalidValue("there are no normal limits for a study that has a map")
+        mean[row], deviation[row], threshold[row] = own.mean, own.deviation, own.threshold
+    level, top = np.full(len(value), np.nan), np.full(len(value), np.nan)
+    if there.any():
+        level[there] = quantify.scale_factors(value[there], mean[there], threshold[there], SHARE_OF_WALL)
+        top[there] = np.nanpercentile(value[there], _TOP_PERCENTILE, axis=(1, 2))
     scaled = value * level[:, None, None]
-    with np.errstate(invalid="ignore"):
-        abnormal = seen & (scaled < threshold)
-        lost = np.where(seen, 1 - scaled / mean, 0.0)
-    top = np.full(len(value), np.nan)
-    top[there] = np.nanpercentile(value[there], _TOP_PERCENTILE, axis=(1, 2))
+    seen, abnormal = np.isfinite(scaled), scaled < threshold
     raw = 100 * value / top[:, None, None]
 
     def where_seen(channel: Any) -> NDArray[np.float32]:
@@ -202,24 +209,57 @@ def perfusion_maps(
         where_seen(raw),
         where_seen(np.where(abnormal, 0.0, raw)),
         where_seen(abnormal),
-        where_seen(np.where(abnormal, np.nan_to_num((mean - scaled) / deviation), 0.0)),
-        where_seen(np.where(abnormal, np.clip(_HIGHEST_SCORE * lost / _FULL_SCORE_LOSS, 0, _HIGHEST_SCORE), 0.0)),
+        where_seen(np.where(abnormal, quantify.severities(scaled, mean, deviation), 0.0)),
+        scaled.astype(np.float32),
+        mean.astype(np.float32),
+        threshold.astype(np.float32),
     )
+
+
+def perfusion_of_cohort(folder: io.CohortFolder, image: str, limits: Limits) -> PerfusionMaps:
+    """One image of all studies of a cohort, each against the limits of its kind.
+
+    Raises
+    ------
+    UnitMismatch
+        The image is not in counts.
+    InvalidValue
+        There are no limits for a kind that was imaged.
+    """
+    values, kinds, known = counts(folder, image), kinds_of(folder), limits.get(image, {})
+    for row in np.flatnonzero(np.isfinite(values).any(axis=(1, 2))).tolist():
+        if kinds[row] not in known:
+            sex, camera, tracer = kinds[row]
+            raise InvalidValue(
+                f"there are no normal limits for sex {sex}, camera {camera}, tracer {tracer}; there are those for "
+                f"{'; '.join(', '.join(one) for one in sorted(known)) or 'nobody'} (give --normals that hold them)"
+            )
+    return perfusion_maps(values, [known.get(kind) for kind in kinds])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StudyMaps:
-    """One study outside any cohort: maps (40, 72) by name with their unit, its kind, limits, and what else is known."""
+    """One study outside any cohort: maps (40, 72) by name with their unit, whose, and what else is known.
+
+    ``sex`` F or M; ``limits`` by image, those that fit it.
+    """
 
     maps: Mapping[str, tuple[NDArray[np.float32], str]]
-    kind: Kind
-    limits: Limits
+    sex: str
+    limits: Mapping[str, NormalLimits]
     covariates: Mapping[str, float]
 
     def perfusion(self, image: str) -> PerfusionMaps:
-        """Channels of one image, as a cohort of one; all missing if the study has no such image."""
-        limits = self.limits.get(image, {})
-        return perfusion_maps(self.plane(image, "counts")[None], [self.kind], limits)
+        """Channels of one image, as a cohort of one; all missing if the study has no such image.
+
+        Raises
+        ------
+        InvalidValue
+            There are no normal limits for it.
+        """
+        if image in self.maps and image not in self.limits:
+            raise InvalidValue(f"there are no normal limits for {image.replace('_', ' ')}")
+        return perfusion_maps(self.plane(image, "counts")[None], [self.limits.get(image)])
 
     def plane(self, name: str, unit: str) -> NDArray[np.float32]:
         """One map (40, 72), all missing if the study has none.
@@ -266,71 +306,18 @@ class StudyMaps:
         )
 
 
-def combined_score(first: PerfusionMaps, second: PerfusionMaps) -> NDArray[np.float32]:
-    """Score of two positions together: a cell counts only if abnormal in both, by the less severe of the two."""
-    both: NDArray[np.float32] = np.minimum(first.score, second.score)  # NaN where either was not seen
-    return both
-
-
-def total_deficit(score: NDArray[np.float32]) -> FloatArray:
-    """TPD in % of scores (study, 40, 72), cells weighed by their share of an average wall."""
-    return _sums(score, np.zeros(score.shape[1:], np.intp), 1)[:, 0]
-
-
-def vessel_deficit(score: NDArray[np.float32]) -> FloatArray:
-    """Its part in each usual territory (study, 3); the three add up to the whole."""
-    return _sums(score, TERRITORY_OF_PLACE.astype(np.intp), len(VESSELS))
-
-
-def _sums(score: NDArray[np.float32], group: NDArray[np.intp], n_groups: int) -> FloatArray:
-    seen = np.isfinite(score)
-    w = np.where(seen, SHARE_OF_WALL, 0.0)
-    total = w.sum(axis=(1, 2))
-    part = 100 * w * np.nan_to_num(score) / _HIGHEST_SCORE
-    member = (group.reshape(-1, 1) == np.arange(n_groups)).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sums: FloatArray = part.reshape(len(score), -1) @ member / total[:, None]
-    return np.where(total[:, None] > 0, sums, np.nan)
-
-
-def _limits(values: NDArray[Any]) -> MapLimits:
-    """Each study scaled to the mean by its healthy part, in turns until neither moves."""
-    scaled = np.asarray(values, np.float64) / np.nanmean(values, axis=(1, 2), keepdims=True)
-    for _ in range(_MOST_ROUNDS):
-        mean = np.nanmean(scaled, axis=0)
-        deviation = _smoothed(np.nanmean(np.abs(scaled - mean), axis=0))
-        factor = _levels(scaled, mean[None], np.maximum(mean - _MULTIPLE * deviation, 0.0)[None])
-        scaled = scaled * factor[:, None, None]
-        if np.abs(factor - factor.mean()).max() < 1e-6:
-            break
-    mean = np.nanmean(scaled, axis=0)
-    deviation = _smoothed(np.nanmean(np.abs(scaled - mean), axis=0))
-    level = float(mean.mean())
-    return MapLimits(mean / level, np.maximum(deviation / level, 1e-3), len(values))
-
-
-def _smoothed(deviation: FloatArray) -> FloatArray:
-    """Median over five by five cells: the deviation of a few dozen studies is known to some 10 %."""
-    from scipy.ndimage import median_filter
-
-    wide = np.pad(deviation, ((0, 0), (2, 2)), mode="wrap")
-    smooth: FloatArray = median_filter(wide, 5, mode="nearest")[:, 2:-2]
-    return smooth
-
-
-def _levels(value: FloatArray, mean: FloatArray, threshold: FloatArray) -> FloatArray:
-    """Factor (study,) that brings the healthy part of each map to the normal mean; NaN where there is no map."""
-    n = len(value)
-    x = value.reshape(n, -1)
-    mu, low = (np.broadcast_to(a, value.shape).reshape(n, -1) for a in (mean, threshold))
-    seen = np.isfinite(x) & (x > 0)
-    there = seen.any(axis=1)
-    factor = np.full(n, np.nan)
-    x, mu, low, seen = x[there], mu[there], low[there], seen[there]
-    k = np.nanmedian(np.where(seen, mu / np.where(seen, x, 1), np.nan), axis=1)
-    for _ in range(_MOST_ROUNDS):
-        normal = seen & (k[:, None] * x >= low)
-        share = np.where(normal, x * mu, 0.0).sum(axis=1)
-        k = np.where(share > 0, np.where(normal, mu**2, 0.0).sum(axis=1) / np.where(share > 0, share, 1), k)
-    factor[there] = k
-    return factor
+def combined_vessel_tpd_percent(first: PerfusionMaps, second: PerfusionMaps) -> FloatArray:
+    """Deficit that two positions agree on, by territory (study, 3); where one was not imaged, the other's."""
+    deficit = np.where(first.there[:, None], first.vessel_tpd_percent, second.vessel_tpd_percent)
+    both = first.there & second.there
+    one, other = first.against_limits(both), second.against_limits(both)
+    if both.any():
+        deficit[both] = quantify.combined_tpd_of_many(
+            one[0],
+            other[0],
+            mean=(one[1], other[1]),
+            threshold=(one[2], other[2]),
+            weights=(SHARE_OF_WALL, SHARE_OF_WALL),
+            **_IN_TERRITORIES,
+        )
+    return deficit
