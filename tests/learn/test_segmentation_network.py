@@ -15,14 +15,14 @@ from myoscope.learn import load_weights, save_weights
 
 torch = pytest.importorskip("torch", reason="torch is not installed (pip install myoscope[train])")
 
-from myoscope.learn.segmentation import (  # noqa: E402 - only where torch is
+from myoscope.learn.fit import FitSettings, fit  # noqa: E402 - only where torch is
+from myoscope.learn.segmentation import (  # noqa: E402
     AugmentationSettings,
-    FitSettings,
     WallNetwork,
     WallNetworkSettings,
     dice_cross_entropy,
-    fit,
     sample_training_batch,
+    wall_loss,
 )
 
 if TYPE_CHECKING:
@@ -102,36 +102,8 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
     image, wall = _draw(_STILL, 0)
     before = dice_cross_entropy(_network()(image), wall).item()
     pace = FitSettings(steps=30, batch=2, peak_learning_rate=1e-2, weight_decay=0, average_decay=0.8, seed=0)
-    taught = fit(_network(), lambda _: (image, wall), pace, checkpoint=tmp_path / "run.pt")
+    taught = fit(_network(), lambda _: (image, wall), wall_loss, pace, checkpoint=tmp_path / "run.pt").network
     assert dice_cross_entropy(taught(image), wall).item() < 0.5 * before
-
-
-def test_an_interrupted_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
-    pace = FitSettings(steps=6, batch=2, peak_learning_rate=1e-2, weight_decay=0.01, average_decay=0.9, seed=3)
-    unbroken = fit(_network(), _lively, pace, checkpoint=tmp_path / "unbroken.pt")
-    calls = 0
-
-    def breaks_down(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        nonlocal calls
-        calls += 1
-        if calls == 4:
-            raise KeyboardInterrupt
-        return _lively(rng)
-
-    path = tmp_path / "broken.pt"
-    with pytest.raises(KeyboardInterrupt):
-        fit(_network(), breaks_down, pace, checkpoint=path, seconds_between_checkpoints=0)
-    resumed = fit(_network(seed=9), _lively, pace, checkpoint=path)
-    for a, b in zip(unbroken.parameters(), resumed.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
-
-
-def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
-    pace = FitSettings(steps=1, batch=2, peak_learning_rate=1e-2, weight_decay=0, average_decay=0.9, seed=3)
-    fit(_network(), _lively, pace, checkpoint=tmp_path / "run.pt")
-    longer = FitSettings(steps=2, batch=2, peak_learning_rate=1e-2, weight_decay=0, average_decay=0.9, seed=3)
-    with pytest.raises(InvalidValue, match="other settings"):
-        fit(_network(), _lively, longer, checkpoint=tmp_path / "run.pt")
 
 
 def test_stored_weights_answer_exactly_as_the_network_that_stored_them(tmp_path: Path) -> None:
@@ -158,7 +130,3 @@ def test_weights_that_are_not_numbers_are_not_stored(tmp_path: Path) -> None:
         next(network.parameters()).fill_(float("nan"))
     with pytest.raises(InvalidValue, match="diverged"):
         save_weights(network, tmp_path / "w.safetensors")
-
-
-def _lively(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    return _draw(_LIVELY, int(rng.integers(1 << 30)))

@@ -28,6 +28,9 @@ from myoscope.core.geometry import unit_vector as unit_vector
 from myoscope.core.limits import AS_STORED as AS_STORED
 from myoscope.core.limits import NormalLimits as NormalLimits
 from myoscope.core.limits import StudyKind as StudyKind
+from myoscope.core.model_report import Contribution as Contribution
+from myoscope.core.model_report import ModelReport as ModelReport
+from myoscope.core.model_report import WhatIfCurve as WhatIfCurve
 from myoscope.core.polar_map import N_ANGLES as N_ANGLES
 from myoscope.core.polar_map import N_RINGS as N_RINGS
 from myoscope.core.polar_map import PolarMap as PolarMap

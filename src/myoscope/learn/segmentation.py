@@ -8,19 +8,12 @@ full resolution keeps the edge.
 This module needs torch; ``import myoscope.learn`` does not.
 
 Ideas taken from: U-Net (Ronneberger 2015), residual units (He 2016), instance normalisation (Ulyanov 2016), soft Dice
-with cross-entropy (nnU-Net, Isensee 2021), averaging of weights along the training path (Tarvainen 2017).
+with cross-entropy (nnU-Net, Isensee 2021).
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import logging
-import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -28,10 +21,6 @@ import torch  # noqa: TID253 - this module is the networks; whoever imports it w
 from numpy.typing import NDArray
 from torch import Tensor, nn  # noqa: TID253 - as above
 from torch.nn import functional  # noqa: TID253 - as above
-
-from myoscope.core import InvalidValue
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -130,6 +119,12 @@ def dice_cross_entropy(logit: Tensor, target: Tensor) -> Tensor:
     overlap = (p * target).sum(axes)
     dice = (2 * overlap + 1) / (p.sum(axes) + target.sum(axes) + 1)
     return (1 - dice).mean() + functional.binary_cross_entropy_with_logits(logit, target)
+
+
+def wall_loss(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+    """The loss of a batch of (image, wall)."""
+    image, wall = batch
+    return dice_cross_entropy(network(image), wall)
 
 
 @dataclass(frozen=True)
@@ -260,95 +255,3 @@ def _vary_activity(
             noise = 2.5 * functional.avg_pool3d(noise, 3, stride=1, padding=1)
         image = image + rng.uniform(0, 0.15) * a * noise * image.clamp_min(0.05).sqrt()
     return image * float(np.exp(rng.normal(0, 0.15 * a)))
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """Length and pace of a training run; nothing in it looks at the scans that are held out."""
-
-    steps: int
-    batch: int
-    peak_learning_rate: float
-    weight_decay: float
-    average_decay: float
-    seed: int
-
-
-def fit(
-    network: nn.Module,
-    draw: Callable[[np.random.Generator], tuple[Tensor, Tensor]],
-    settings: FitSettings,
-    *,
-    checkpoint: Path,
-    seconds_between_checkpoints: float = 60.0,
-) -> nn.Module:
-    """Teach ``network`` on batches from ``draw`` and give back the running average of its weights.
-
-    The learning rate warms up over a twentieth of the run and falls to zero along a cosine. Interrupted runs go on
-    from ``checkpoint``; one step draws from a generator seeded by (seed, step), so a resumed run sees the same
-    batches as an unbroken one. A checkpoint of other settings is refused.
-    """
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.peak_learning_rate, weight_decay=settings.weight_decay
-    )
-    average = copy.deepcopy(network)
-    first, told = 0, json.dumps(asdict(settings), sort_keys=True)
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        if state["settings"] != told:
-            raise InvalidValue(
-                f"{checkpoint} was written by a run with other settings ({state['settings']}); remove it or use "
-                "another folder"
-            )
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    network.train()
-    saved, began, smooth = time.monotonic(), time.monotonic(), float("nan")
-    for step in range(first, settings.steps):
-        warm = min(1.0, (step + 1) / max(1, settings.steps // 20))
-        rate = settings.peak_learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        image, wall = draw(np.random.default_rng([settings.seed, step]))
-        loss = dice_cross_entropy(network(image), wall)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        decay = min(settings.average_decay, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for kept, new in zip(average.parameters(), network.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
-        smooth = loss.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss.item()
-        if step % 50 == 49:
-            _log.info(
-                "step %d of %d, loss %.4f, %.2f s per step",
-                step + 1,
-                settings.steps,
-                smooth,
-                (time.monotonic() - began) / (step + 1 - first),
-            )
-        if time.monotonic() - saved > seconds_between_checkpoints or step == settings.steps - 1:
-            _save_checkpoint(checkpoint, network, average, optimiser, step + 1, told)
-            saved = time.monotonic()
-    return average.eval()
-
-
-def _save_checkpoint(
-    path: Path, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int, told: str
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    torch.save(
-        {
-            "network": network.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "step": step,
-            "settings": told,
-        },
-        part,
-    )
-    part.replace(path)

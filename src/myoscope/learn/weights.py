@@ -7,6 +7,9 @@ before rounding, so the file, the graph and the figures in a model card are abou
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,8 @@ from myoscope.core import InvalidValue, MyoscopeError
 
 if TYPE_CHECKING:
     from torch import nn
+
+_OPSET = 18
 
 
 def file_sha256(path: Path) -> str:
@@ -51,27 +56,53 @@ def load_weights(network: nn.Module, path: Path, *, sha256: str) -> None:
     """
     from safetensors.torch import load_file
 
+    require_hash(path, sha256)
+    network.load_state_dict({name: value.float() for name, value in load_file(str(path)).items()})
+
+
+def _example(inputs: Mapping[str, tuple[int, ...]], n_first: int, *, one_batch: bool) -> dict[str, NDArray[np.float32]]:
+    """Random inputs; each of its own batch size unless all share one."""
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.random((n_first if one_batch else n_first + i, *shape), dtype=np.float32)
+        for i, (name, shape) in enumerate(inputs.items())
+    }
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """The exporter by tracing says that it is the older one, and that sizes it sees become constants."""
+    from torch.jit._trace import TracerWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", TracerWarning)
+        yield
+
+
+def require_hash(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the one whose hash was promised."""
     actual = file_sha256(path)
     if actual != sha256:
         raise MyoscopeError(
             f"{path.name} is not the file that was promised (sha256 starts {actual[:12]}, expected {sha256[:12]}); "
             "fetch it again"
         )
-    network.load_state_dict({name: value.float() for name, value in load_file(str(path)).items()})
 
 
 def export_onnx(
     network: nn.Module,
     path: Path,
     *,
-    input_names: tuple[str, ...],
+    inputs: Mapping[str, tuple[int, ...]],
     output_names: tuple[str, ...],
-    input_shape: tuple[int, ...],
+    one_batch: bool = False,
 ) -> str:
     """Write a network as one ONNX file whose batch size is free, and check that it answers as torch does.
 
-    Each input has ``input_shape`` without the batch axis. Weights lie in the file as float16 and are widened when
-    the graph runs. Gives the file's sha256.
+    ``inputs`` are their names and shapes without the batch axis, in the order of the network; each has a batch size of
+    its own, or with ``one_batch`` all share it. Weights lie in the file as float16 and are widened when the graph runs.
+    Gives the file's sha256.
 
     Raises
     ------
@@ -82,32 +113,31 @@ def export_onnx(
     import torch
 
     network = network.eval()
-    rng = np.random.default_rng(0)
-    example = {name: rng.random((i + 2, *input_shape), dtype=np.float32) for i, name in enumerate(input_names)}
-    tensors = tuple(torch.from_numpy(value) for value in example.values())
-    program = torch.onnx.export(
-        network,
-        tensors,
-        input_names=list(input_names),
-        output_names=list(output_names),
-        dynamic_shapes={name: {0: torch.export.Dim(f"{name}_batch")} for name in input_names},
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
-    assert program is not None  # always so with dynamo=True
-    model = program.model_proto
+    traced, other = (_example(inputs, n_first, one_batch=one_batch) for n_first in (2, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    # By tracing: torch's newer exporter takes twenty times as long for networks as small as ours. What tracing gets
+    # wrong (a size of the example taken for a constant) the comparison below would show, on a batch of another size.
+    with _quiet_exporter(), torch.no_grad():
+        torch.onnx.export(
+            network,
+            tuple(torch.from_numpy(value) for value in traced.values()),
+            part,
+            input_names=list(inputs),
+            output_names=list(output_names),
+            dynamic_axes={name: {0: "batch" if one_batch else f"{name}_batch"} for name in (*inputs, *output_names)},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(part)
     _store_weights_as_half(model)
     _forget_where_it_was_made(model)
     onnx.checker.check_model(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     part.write_bytes(model.SerializeToString())
     with torch.no_grad():
-        expected = [value.numpy() for value in network(*tensors)]
-    worst = max(
-        float(np.abs(a - b).max()) for a, b in zip(run_onnx(part, example, output_names), expected, strict=True)
-    )
+        given = network(*(torch.from_numpy(value) for value in other.values()))
+        expected = [value.numpy() for value in (given if isinstance(given, tuple) else (given,))]
+    worst = max(float(np.abs(a - b).max()) for a, b in zip(run_onnx(part, other, output_names), expected, strict=True))
     if not worst < 1e-3:
         part.unlink()
         raise MyoscopeError(f"the exported network differs from the trained one by {worst:.2g} in a logit")
@@ -116,16 +146,36 @@ def export_onnx(
 
 
 def run_onnx(
-    path: Path, inputs: dict[str, NDArray[np.float32]], output_names: tuple[str, ...]
+    path: Path, inputs: Mapping[str, NDArray[np.float32]], output_names: tuple[str, ...]
 ) -> list[NDArray[np.float32]]:
     """Answers of an exported network on one core."""
-    import onnxruntime
+    return OnnxNetwork(path).answers(inputs, output_names)
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    answers: list[NDArray[np.float32]] = session.run(list(output_names), inputs)
-    return answers
+
+class OnnxNetwork:
+    """An exported network, kept open, on one core; ``sha256`` is checked where it is given.
+
+    Raises
+    ------
+    MyoscopeError
+        If the file is not the one whose hash was promised.
+    """
+
+    def __init__(self, path: Path, *, sha256: str | None = None) -> None:
+        import onnxruntime
+
+        if sha256 is not None:
+            require_hash(path, sha256)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def answers(
+        self, inputs: Mapping[str, NDArray[np.float32]], output_names: tuple[str, ...]
+    ) -> list[NDArray[np.float32]]:
+        """One array per output, for a batch."""
+        found: list[NDArray[np.float32]] = self._session.run(list(output_names), dict(inputs))
+        return found
 
 
 def _forget_where_it_was_made(model: object) -> None:

@@ -174,7 +174,8 @@ def train(scans: Sequence[LabelledScan], settings: LvWallSettings, *, checkpoint
     """The coarse and the fine network, taught on these scans; goes on where an interrupted run stopped."""
     import torch
 
-    from myoscope.learn.segmentation import AugmentationSettings, FitSettings, fit, sample_training_batch
+    from myoscope.learn.fit import Batch, FitSettings, fit
+    from myoscope.learn.segmentation import AugmentationSettings, sample_training_batch, wall_loss
 
     torch.set_num_threads(1)
     upright = [_to_lps_4mm(scan) for scan in scans]
@@ -207,7 +208,7 @@ def train(scans: Sequence[LabelledScan], settings: LvWallSettings, *, checkpoint
         seed=settings.seed,
     )
 
-    def draw_coarse(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw_coarse(rng: np.random.Generator) -> Batch:
         which = torch.from_numpy(rng.choice(len(scans), settings.batch, replace=False))
         return sample_training_batch(
             smooth,
@@ -221,7 +222,7 @@ def train(scans: Sequence[LabelledScan], settings: LvWallSettings, *, checkpoint
             rng=rng,
         )
 
-    def draw_fine(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw_fine(rng: np.random.Generator) -> Batch:
         which = torch.from_numpy(rng.choice(len(scans), settings.batch, replace=False))
         return sample_training_batch(
             sharp,
@@ -235,9 +236,15 @@ def train(scans: Sequence[LabelledScan], settings: LvWallSettings, *, checkpoint
             rng=rng,
         )
 
-    coarse = fit(coarse, draw_coarse, pace, checkpoint=checkpoints / "coarse.pt")
-    fine = fit(fine, draw_fine, replace(pace, steps=settings.fine_steps), checkpoint=checkpoints / "fine.pt")
-    return coarse, fine
+    longer = replace(pace, steps=settings.fine_steps)
+    taught_coarse = fit(coarse, draw_coarse, wall_loss, pace, checkpoint=checkpoints / "coarse.pt", progress=_tell)
+    taught_fine = fit(fine, draw_fine, wall_loss, longer, checkpoint=checkpoints / "fine.pt", progress=_tell)
+    return taught_coarse.network, taught_fine.network
+
+
+def _tell(step: str, fraction: float) -> None:
+    del fraction
+    _log.info("%s", step)
 
 
 def build_networks(settings: LvWallSettings) -> tuple[nn.Module, nn.Module]:
@@ -489,9 +496,8 @@ def ship(scans: Sequence[LabelledScan], settings: LvWallSettings, *, level: Read
     graph_hash = export_onnx(
         pair,
         out / "lv_wall.onnx",
-        input_names=("coarse", "fine"),
+        inputs={"coarse": (1, SIDE, SIDE, SIDE), "fine": (1, SIDE, SIDE, SIDE)},
         output_names=("coarse_logit", "fine_logit"),
-        input_shape=(1, SIDE, SIDE, SIDE),
     )
     facts = {
         "name": "lv_wall",

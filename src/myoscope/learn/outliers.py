@@ -1,0 +1,121 @@
+"""Whether an input looks like those a network was taught on; if not, it should say nothing.
+
+Training inputs are described by their mean and their main directions of variation (principal components). A new input
+is strange if it lies far out along these directions, or off all of them (Q and T2 statistics of Jackson and Mudholkar,
+Technometrics 1979;21:341): a flipped map or one cut through a failed contour has structure that no training map has.
+How strange is too strange is set on validation patients, who did not shape the directions.
+
+numpy only: it runs wherever the exported network runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from myoscope.core import InvalidValue
+from myoscope.core.geometry import FloatArray
+
+_EXPLAINED = 0.9
+_MOST_DIRECTIONS = 60
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class InputDescription:
+    """Mean (feature,), directions (direction, feature) and their variances of training inputs, and what is left over.
+
+    ``reference`` (k,) are the sorted strangenesses of validation inputs.
+    """
+
+    mean: FloatArray
+    directions: FloatArray
+    variance: FloatArray
+    residual_variance: float
+    reference: FloatArray
+
+    def strangeness(self, inputs: ArrayLike) -> FloatArray:
+        """How unlike the training inputs each input (n, ...) is; 1 is usual. What is missing counts as the mean."""
+        x = _flat(inputs, self.mean.size) - self.mean
+        x = np.where(np.isfinite(x), x, 0.0)
+        along = x @ self.directions.T
+        off = (x**2).sum(axis=1) - (along**2).sum(axis=1)
+        n_off = max(self.mean.size - len(self.variance), 1)
+        within = (along**2 / self.variance).mean(axis=1)
+        strange: FloatArray = 0.5 * (within + np.maximum(off, 0) / (n_off * self.residual_variance))
+        return strange
+
+    def rank(self, inputs: ArrayLike) -> FloatArray:
+        """Share of validation inputs (n,) that were less strange; near 1 is unheard of."""
+        found: FloatArray = np.searchsorted(self.reference, self.strangeness(inputs)) / self.reference.size
+        return found
+
+    def limit(self, level: float) -> float:
+        """Strangeness that a share ``level`` of the validation inputs stays below."""
+        return float(np.quantile(self.reference, level))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """As plain arrays, for storing (16-bit where it does not matter)."""
+        return {
+            "mean": self.mean.astype(np.float32),
+            "directions": self.directions.astype(np.float16),
+            "variance": self.variance.astype(np.float32),
+            "residual_variance": np.array([self.residual_variance], np.float32),
+            "reference": self.reference.astype(np.float32),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> InputDescription:
+        """From what ``arrays`` gave."""
+        as_numbers = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
+        return cls(
+            as_numbers["mean"],
+            as_numbers["directions"],
+            as_numbers["variance"],
+            float(as_numbers["residual_variance"][0]),
+            as_numbers["reference"],
+        )
+
+
+def describe_inputs(training: ArrayLike, validation: ArrayLike) -> InputDescription:
+    """Describe training inputs (n, ...), scaled as the network sees them; NaN where something is missing.
+
+    Raises
+    ------
+    InvalidValue
+        Fewer than 3 training or 2 validation inputs.
+    """
+    x = np.asarray(training, np.float64)
+    n = len(x)
+    if n < 3 or len(np.asarray(validation)) < 2:
+        raise InvalidValue("usual inputs are known from at least 3 training and 2 validation studies")
+    x = x.reshape(n, -1)
+    seen = np.isfinite(x)
+    total = np.where(seen, x, 0.0).sum(axis=0)
+    mean = total / np.maximum(seen.sum(axis=0), 1)
+    centred = np.where(seen, x - mean, 0.0)
+    # The smaller of the two matrices of products has the same spectrum.
+    small = centred @ centred.T / n if n < centred.shape[1] else centred.T @ centred / n
+    variance, vectors = np.linalg.eigh(small)
+    variance, vectors = np.maximum(variance[::-1], 0), vectors[:, ::-1]
+    share = np.cumsum(variance) / max(variance.sum(), 1e-300)
+    k = min(int(np.searchsorted(share, _EXPLAINED)) + 1, _MOST_DIRECTIONS, n - 2)
+    if n < centred.shape[1]:
+        directions = (centred.T @ vectors[:, :k]).T / np.sqrt(n * np.maximum(variance[:k], 1e-300))[:, None]
+    else:
+        directions = vectors[:, :k].T
+    rest = float(variance[k:].sum() / max(centred.shape[1] - k, 1))
+    described = InputDescription(mean, directions, np.maximum(variance[:k], 1e-12), max(rest, 1e-12), np.zeros(1))
+    reference = np.sort(described.strangeness(validation))
+    return InputDescription(mean, directions, described.variance, described.residual_variance, reference)
+
+
+def _flat(inputs: ArrayLike, size: int) -> FloatArray:
+    x = np.asarray(inputs, np.float64)
+    x = x.reshape(len(x), -1)
+    if x.shape[1] != size:
+        raise InvalidValue(f"inputs of {x.shape[1]} numbers are not of the kind that was described, which has {size}")
+    return x

@@ -1,0 +1,235 @@
+"""What the trained models say of one study: predictions, why, and when they say nothing. No torch.
+
+In: the polar maps of a study in counts (and of its function), who the patient is, and normal limits. Out: one
+``ModelReport`` per model that has its inputs; a model whose inputs are not there is passed over with a reason. Answers
+come from onnxruntime; attention is by occlusion, which only asks for answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from myoscope import explain
+from myoscope.core import Contribution, ModelReport, MyoscopeError, NormalLimits, PolarMap, WhatIfCurve
+from myoscope.core.geometry import FloatArray
+from myoscope.learn import Examples
+from myoscope.learn.trained_model import TrainedModel
+from myoscope.systems import betancur2018, betancur2019, otaki2022
+from myoscope.systems.contract import settings_of
+from myoscope.systems.diagnosis import predictions_of, prognosis_of
+from myoscope.systems.explanation import Explainer
+from myoscope.systems.perfusion_inputs import StudyMaps
+
+MODELS = Path(__file__).with_name("models")
+"""Where models that ship with the program lie, one folder per system."""
+
+_WORDS = {
+    "male": "sex",
+    "age_y": "age",
+    "stress_edv_mL": "end-diastolic volume",
+    "stress_esv_mL": "end-systolic volume",
+}
+_SHARES = np.linspace(0, 1.5, 31)
+_AGES_Y = np.arange(40, 91, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyInputs:
+    """One study as the systems take it.
+
+    ``maps`` by name as in a cohort: ``stress_supine`` and so on in counts, ``stress_motion`` in mm,
+    ``stress_thickening`` in %. ``series`` names the series that each map came from. ``sex`` F or M; ``covariates`` by
+    name with their unit (``age_y``, ``stress_edv_mL``, ``stress_esv_mL``), absent if not known. ``limits`` by image.
+    """
+
+    maps: Mapping[str, PolarMap]
+    sex: str
+    limits: Mapping[str, NormalLimits]
+    covariates: Mapping[str, float] = field(default_factory=dict)
+    series: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def study_maps(self) -> StudyMaps:
+        """The same in the form that systems prepare."""
+        return StudyMaps(
+            {name: (one.value.astype(np.float32), one.unit) for name, one in self.maps.items()},
+            self.sex,
+            self.limits,
+            self.covariates,
+        )
+
+
+@dataclass(frozen=True)
+class _Bedside:
+    """How one system takes a single study: its examples, its images in words, and the builder of its network."""
+
+    prepare_study: Callable[[StudyMaps, Any], Examples]
+    settings: type[Any]
+    groups: Callable[[tuple[str, ...]], dict[str, list[int]]]
+    build_from: Callable[[Mapping[str, Any], int], Any]
+
+
+def _each_map(channels: tuple[str, ...]) -> dict[str, list[int]]:
+    return {name: [n] for n, name in enumerate(channels)}
+
+
+def _one_image(channels: tuple[str, ...]) -> dict[str, list[int]]:
+    return {"perfusion": list(range(len(channels)))}
+
+
+def _each_position(channels: tuple[str, ...]) -> dict[str, list[int]]:
+    images = dict.fromkeys(name.rsplit(" ", 1)[0] for name in channels)
+    return {i.replace("_", " "): [n for n, name in enumerate(channels) if name.startswith(f"{i} ")] for i in images}
+
+
+_SYSTEMS: dict[str, _Bedside] = {
+    "betancur2018": _Bedside(
+        betancur2018.prepare_study, betancur2018.Settings, _one_image, betancur2018.build_from_card
+    ),
+    "betancur2019": _Bedside(
+        betancur2019.prepare_study, betancur2019.Settings, _each_position, betancur2019.build_from_card
+    ),
+    "otaki2022": _Bedside(otaki2022.prepare_study, otaki2022.Settings, _each_map, otaki2022.build_from_card),
+}
+
+
+def model_folders(root: Path = MODELS) -> dict[str, Path]:
+    """Systems that have a model in a folder of models, in the order of the table."""
+    return {name: root / name for name in _SYSTEMS if (root / name / f"{name}.json").exists()}
+
+
+def model_reports(study: StudyInputs, folders: Mapping[str, Path]) -> tuple[tuple[ModelReport, ...], tuple[str, ...]]:
+    """What each model says of a study, and for each that says nothing at all one sentence why.
+
+    ``folders`` by system, as `model_folders` gives them.
+    """
+    reports, reasons = [], []
+    for name, folder in folders.items():
+        try:
+            reports.append(_report(name, folder, study))
+        except MyoscopeError as error:
+            reasons.append(f"{name}: {error}")
+    return tuple(reports), tuple(reasons)
+
+
+def _report(name: str, folder: Path, study: StudyInputs) -> ModelReport:
+    system = _SYSTEMS[name]
+    explainer = Explainer(folder, name, system.build_from)
+    model = explainer.model
+    settings = settings_of(system.settings, model.card.settings)
+    examples = system.prepare_study(study.study_maps, settings)
+    prognosis = prognosis_of(model.answers(examples), model.card.numbers)
+    predictions = predictions_of(prognosis, 0, model)
+    shown = next(image for image in _images(settings) if image in study.maps)
+    about: dict[str, Any] = {
+        "system": name,
+        "does": model.card.does,
+        "source": model.card.source,
+        "model_card": model.card.identifier,
+        "warning": model.card.warning,
+        "series": study.series.get(shown, shown),
+        "predictions": predictions,
+        "polar_map": study.maps[shown],
+    }
+    if predictions[0].abstained:
+        return ModelReport(**about)
+    maps, covariates = np.array(examples.maps[0]), np.array(examples.covariates[0])
+    target = int(np.argmax(prognosis.answers.logit[0]))
+    explanation = explainer.by("occlusion", maps, covariates, target)
+    start, steps = _steps(explainer, maps, covariates, target, system.groups(model.channels))
+    return ModelReport(
+        **about,
+        explanation=explanation,
+        segment_probability=explain.segment_probabilities(
+            explanation, study.maps[shown].segment, float(prognosis.patient[0])
+        ),
+        start=start,
+        steps=steps,
+        curves=_curves(explainer, maps, covariates),
+    )
+
+
+def _images(settings: Any) -> Sequence[str]:
+    """The images of a system in the order of preference."""
+    return [settings.image] if hasattr(settings, "image") else list(settings.images)
+
+
+def _steps(
+    explainer: Explainer,
+    maps: NDArray[np.float32],
+    covariates: NDArray[np.float32],
+    target: int,
+    groups: Mapping[str, list[int]],
+) -> tuple[float, tuple[Contribution, ...]]:
+    """From an average patient with a normal heart to this one: what each image and each covariate added."""
+    model = explainer.model
+    found = explainer.input_values(maps, covariates, target, groups)
+    shown = [""] * len(groups) + [
+        _in_words(name, float(value)) for name, value in zip(model.covariates, covariates, strict=True)
+    ]
+    plot = explain.waterfall(
+        [_readable(name) for name in found.names],
+        found.values.tolist(),
+        baseline=found.baseline,
+        target=model.targets[target],
+        shown=shown,
+    )
+    return plot.baseline, tuple(Contribution(s.name, s.shown, s.start, s.end) for s in plot.steps)
+
+
+def _curves(
+    explainer: Explainer, maps: NDArray[np.float32], covariates: NDArray[np.float32]
+) -> tuple[WhatIfCurve, ...]:
+    """The patient's probability over the depth of what differs from a normal heart, and over age where it is asked."""
+    model, normal = explainer.model, explainer.baseline(maps)
+    shares = _SHARES.astype(np.float32)[:, None, None, None]
+    deeper = (normal + shares * (maps - normal)).astype(np.float32)
+    curves = [
+        WhatIfCurve(
+            "what differs from a normal heart",
+            "% of what was measured",
+            100 * _SHARES,
+            _patient(model, deeper, np.repeat(covariates[None], len(deeper), axis=0)),
+            100.0,
+        )
+    ]
+    if "age_y" in model.covariates:
+        column = model.covariates.index("age_y")
+        older = np.repeat(covariates[None], _AGES_Y.size, axis=0)
+        older[:, column] = _AGES_Y
+        curves.append(
+            WhatIfCurve(
+                "age",
+                "years",
+                _AGES_Y,
+                _patient(model, np.repeat(maps[None], _AGES_Y.size, axis=0), older),
+                float(covariates[column]),
+            )
+        )
+    return tuple(curves)
+
+
+def _patient(model: TrainedModel, maps: NDArray[np.float32], covariates: NDArray[np.float32]) -> FloatArray:
+    intercept, slope = model.card.numbers["patient_curve"]
+    highest = model.logits(maps, covariates).mean(axis=1).max(axis=1)
+    probability: FloatArray = expit(intercept + slope * highest)
+    return probability
+
+
+def _readable(name: str) -> str:
+    return _WORDS.get(name, name)
+
+
+def _in_words(name: str, value: float) -> str:
+    if np.isnan(value):
+        return "not known"
+    if name == "male":
+        return "man" if value > 0.5 else "woman"
+    return f"{value:.0f} {'years' if name == 'age_y' else name.rsplit('_', 1)[-1]}"

@@ -1,0 +1,211 @@
+"""Training, judging and reproducing a system from folders to a folder: what the command line does.
+
+While a model is taught, checkpoints lie in ``<out>.parts``; the same call goes on from there after a kill. The model
+appears in ``out`` whole or not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from myoscope import io
+from myoscope.core import InvalidValue
+from myoscope.learn import ModelCard, csv_log, load_model, mlflow_log
+from myoscope.systems.contract import CohortSystem, Progress, load_system, settings_of, settings_with
+from myoscope.systems.diagnosis import outside
+
+if TYPE_CHECKING:
+    from myoscope.learn import Examples
+    from myoscope.learn.tracking import Log
+    from myoscope.systems.evaluation import Evaluation
+
+MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """On what to train, and where besides a CSV file to tell of it (an MLflow URI)."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "cpu"
+    devices: int = 1
+    nodes: int = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    mlflow: str = ""
+
+
+def train_system(
+    name: str,
+    cohorts: Sequence[Path],
+    out: Path,
+    *,
+    normals: Sequence[Path] = (),
+    changes: Sequence[str] = (),
+    machine: Machine | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ModelCard:
+    """Teach a system on cohort folders and write its model into ``out``.
+
+    ``normals`` are cohorts with low-likelihood patients, for normal limits; ``changes`` are settings, ``name=value``.
+
+    Raises
+    ------
+    InvalidValue
+        No such system or setting, hardware that is not there, or a cohort that cannot teach it.
+    UnreadableFile, OutputError
+        A folder that is no cohort, or one that exists and may not be replaced.
+    """
+    system = load_system(name)
+    settings = settings_with(system.Settings(), changes)
+    io.refuse_existing(out, replace=overwrite, sign=f"{name}.json")
+    tell = progress or (lambda step, fraction: None)
+    tell("reading the cohort", 0.0)
+    examples = _examples(system, settings, cohorts, normals)
+    card = _train(system, name, examples, settings, out, machine or Machine(), tell)
+    tell("done", 1.0)
+    return card
+
+
+def evaluate_system(
+    name: str,
+    model: Path,
+    cohorts: Sequence[Path],
+    out: Path,
+    *,
+    normals: Sequence[Path] = (),
+    overwrite: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge a trained model on cohort folders: on their external sites, or on all if there is none.
+
+    Writes ``<name>.md`` and a picture per table into ``out``.
+
+    Raises
+    ------
+    InvalidValue, UnreadableFile, OutputError
+        As `train_system`; also where ``model`` holds no model of this system.
+    """
+    system = load_system(name)
+    trained = load_model(model, name)
+    settings = settings_of(type(system.Settings()), trained.card.settings)
+    io.refuse_existing(out, replace=overwrite, sign=f"{name}.md")
+    tell = progress or (lambda step, fraction: None)
+    tell("reading the cohort", 0.0)
+    examples = outside(_examples(system, settings, cohorts, normals), settings.external)
+    with io.atomic_folder(out, replace=overwrite, sign=f"{name}.md") as folder:
+        return _judge(system, examples, model, name, folder, seed=seed, tell=tell)
+
+
+def reproduce_system(
+    name: str,
+    cohorts: Sequence[Path],
+    out: Path,
+    *,
+    normals: Sequence[Path] = (),
+    changes: Sequence[str] = (),
+    machine: Machine | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """From registry to table: teach on the sites that may teach, judge on the external one, beside the paper's figures.
+
+    ``out`` gets the model, the tables and the pictures.
+
+    Raises
+    ------
+    InvalidValue
+        As `train_system`, or no site is external.
+    UnreadableFile, OutputError
+        As `train_system`.
+    """
+    system = load_system(name)
+    settings = settings_with(system.Settings(), changes)
+    io.refuse_existing(out, replace=overwrite, sign=f"{name}.md")
+    tell = progress or (lambda step, fraction: None)
+    tell("reading the cohort", 0.0)
+    examples = _examples(system, settings, cohorts, normals)
+    tested = outside(examples, settings.external)
+    if len(tested) == len(examples):
+        raise InvalidValue(
+            f"nobody in the cohort is from {', '.join(settings.external)}; reproducing needs a site that took no part "
+            "in training (--set external=NAME)"
+        )
+    parts = out.with_name(f"{out.name}.parts")
+    model = parts / MODEL_FOLDER
+    if not (model / f"{name}.json").exists():
+        _train(system, name, examples, settings, model, machine or Machine(), lambda s, f: tell(s, 0.9 * f))
+    with io.atomic_folder(out, replace=overwrite, sign=f"{name}.md") as folder:
+        shutil.copytree(model, folder / MODEL_FOLDER)
+        evaluation = _judge(system, tested, model, name, folder, seed=settings.seed, tell=tell)
+    shutil.rmtree(parts, ignore_errors=True)
+    return evaluation
+
+
+def _examples(system: CohortSystem, settings: Any, cohorts: Sequence[Path], normals: Sequence[Path]) -> Examples:
+    return system.prepare(
+        [io.read_cohort(path) for path in cohorts], settings, normals=[io.read_cohort(path) for path in normals]
+    )
+
+
+def _train(
+    system: CohortSystem, name: str, examples: Examples, settings: Any, out: Path, machine: Machine, tell: Progress
+) -> ModelCard:
+    """Teach in ``<out>.parts`` and move what is done to ``out``, without the checkpoints."""
+    import torch
+
+    from myoscope.learn.fit import Hardware
+
+    fabric = Hardware(machine.accelerator, machine.devices, machine.nodes, machine.precision).fabric()
+    parts = out.with_name(f"{out.name}.parts")
+    threads = torch.get_num_threads()
+    if machine.accelerator == "cpu":
+        torch.set_num_threads(1)
+    try:
+        card = system.train(
+            examples, settings, out=parts, fabric=fabric, log=_logs(parts / "training", name, machine), progress=tell
+        )
+    finally:
+        torch.set_num_threads(threads)
+    if fabric.is_global_zero:
+        for checkpoint in (parts / "training").glob("*.pt"):
+            checkpoint.unlink()
+        if out.exists():
+            shutil.rmtree(out)
+        parts.replace(out)
+    fabric.barrier()
+    return card
+
+
+def _logs(folder: Path, name: str, machine: Machine) -> Callable[[str], Log]:
+    def of(member: str) -> Log:
+        logs = [csv_log(folder / f"{member}.csv")]
+        if machine.mlflow:
+            logs.append(mlflow_log(machine.mlflow, experiment=name, run=member))
+
+        def send(history: Any) -> None:
+            for log in logs:
+                log(history)
+
+        return send
+
+    return of
+
+
+def _judge(
+    system: CohortSystem, examples: Examples, model: Path, name: str, folder: Path, *, seed: int, tell: Progress
+) -> Evaluation:
+    trained = load_model(model, name)
+    rng = np.random.default_rng(seed)
+    tell("predicting", 0.92)
+    prognosis = system.predict(examples, trained)
+    tell("evaluating", 0.94)
+    evaluation = system.evaluate(examples, prognosis, trained, rng=rng)
+    evaluation.write(folder, rng=rng, published=system.PUBLISHED)
+    return evaluation

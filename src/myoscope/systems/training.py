@@ -1,0 +1,159 @@
+"""How a system's ensemble is taught, described and written, whatever it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import myoscope
+from myoscope.core.geometry import FloatArray
+from myoscope.learn import Examples, ModelCard, describe_inputs, save_model
+from myoscope.learn.trained_model import described_maps
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import nn
+
+    from myoscope.learn.teach import TeachSettings
+    from myoscope.learn.tracking import Log
+
+Progress = Callable[[str, float], None]
+
+UNUSUAL_BEYOND = 0.99
+"""Share of validation inputs that are less strange than what a model abstains from."""
+_LIMITS = (
+    "Taught on virtual patients: nothing is known of its accuracy in people.",
+    "Knows the cameras, tracers and sites of its training cohort; abstains from inputs unlike them.",
+    "A probability for patients like those it was taught on is wrong for others: in those sent to angiography disease "
+    "is commoner than in everybody who is imaged.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What a system brings of its own to its training.
+
+    ``build`` gives the untrained network of a member; ``described`` are the channels by which usual inputs are known.
+    """
+
+    system: str
+    does: str
+    source: str
+    build: Callable[[int], nn.Module]
+    teach: TeachSettings
+    described: tuple[int, ...]
+    inputs: tuple[str, ...]
+    answers: tuple[str, ...]
+    settings: Mapping[str, Any]
+    limits: tuple[str, ...] = ()
+
+
+def teach_and_write(
+    examples: Examples,
+    recipe: Recipe,
+    *,
+    out: Path,
+    even: ArrayLike,
+    normal: NDArray[Any],
+    fitted: Callable[[FloatArray], dict[str, Any]],
+    chances: ArrayLike | None = None,
+    prepare: Callable[[nn.Module, int], None] | None = None,
+    fabric: Fabric | None = None,
+    log: Callable[[str], Log] | None = None,
+    progress: Progress | None = None,
+) -> ModelCard:
+    """Teach the ensemble of a recipe on these studies and write the model with its card into ``out``.
+
+    ``even`` and ``chances`` as in `teach_ensemble`; ``normal`` are the rows whose mean is a normal heart; ``fitted``
+    makes of the out-of-fold logits what travels with the model besides. Checkpoints and logs lie in ``out/training``,
+    out-of-fold predictions in ``out/out_of_fold.npz``.
+    """
+    from myoscope.learn.teach import teach_ensemble
+
+    began = time.monotonic()
+    taught = teach_ensemble(
+        examples,
+        recipe.build,
+        recipe.teach,
+        folder=out / "training",
+        chances=chances,
+        even=even,
+        prepare=prepare,
+        fabric=fabric,
+        log=log,
+        progress=progress,
+    )
+    minutes = (time.monotonic() - began) / 60
+    numbers = _described(examples, recipe) | fitted(taught.out_of_fold)
+    shaping, judging = _two_parts(examples, recipe.teach.fit.seed)
+    description = describe_inputs(
+        described_maps(examples.maps[shaping], numbers), described_maps(examples.maps[judging], numbers)
+    )
+    numbers["strangeness_limit"] = description.limit(UNUSUAL_BEYOND)
+    n_patients = int(np.unique(examples.patient).size)
+    card = ModelCard(
+        identifier=f"{recipe.system}-{examples.cohort_sha256[:8]}-{recipe.teach.fit.seed}",
+        system=recipe.system,
+        version="1",
+        does=recipe.does,
+        source=recipe.source,
+        inputs=recipe.inputs,
+        answers=recipe.answers,
+        cohorts={"training cohorts": examples.cohort_sha256},
+        n_training=n_patients,
+        n_validation=n_patients,
+        settings=dict(recipe.settings),
+        limits=(*_LIMITS, *recipe.limits),
+        numbers=numbers,
+        software=f"myoscope {myoscope.__version__}",
+        minutes=round(minutes, 2),
+    )
+    if fabric is not None and not fabric.is_global_zero:
+        return card  # one process writes
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "out_of_fold.npz").open("wb") as file:
+        np.savez_compressed(
+            file,
+            allow_pickle=False,
+            study=examples.study,
+            logit=taught.out_of_fold,
+            targets=examples.targets,
+        )
+    return save_model(out, card, taught.ensemble, description, _mean_maps(examples.maps[normal]))
+
+
+def _described(examples: Examples, recipe: Recipe) -> dict[str, Any]:
+    """Order of inputs and answers, and the scales that are needed outside the network."""
+    spread = np.nanstd(examples.maps[:, list(recipe.described)].astype(np.float64), axis=(0, 2, 3))
+    covariates = examples.covariates.astype(np.float64)
+    return {
+        "channels": list(examples.channels),
+        "covariates": list(examples.covariate_names),
+        "targets": list(examples.target_names),
+        "covariate_mean": [float(m) for m in np.nanmean(covariates, axis=0)] if covariates.shape[1] else [],
+        "described_channels": list(recipe.described),
+        "described_spread": [float(s) if s > 0 else 1.0 for s in spread],
+    }
+
+
+def _two_parts(examples: Examples, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of two thirds of the patients, who shape the description of usual inputs, and of the others."""
+    names, row = np.unique(examples.patient, return_inverse=True)
+    order = np.random.default_rng([seed, 2]).permutation(names.size)
+    shapes = np.zeros(names.size, bool)
+    shapes[order[: max(3, (2 * names.size) // 3)]] = True
+    return np.flatnonzero(shapes[row]), np.flatnonzero(~shapes[row])
+
+
+def _mean_maps(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of some studies' maps (channel, ring, angle), cell by cell where seen."""
+    seen = np.isfinite(maps)
+    total = np.where(seen, maps, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    mean: NDArray[np.float32] = np.where(seen.any(axis=0), total, np.nan).astype(np.float32)
+    return mean

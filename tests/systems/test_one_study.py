@@ -1,0 +1,169 @@
+"""One study at the bedside: what models say of it, why, when they say nothing, and how the page shows it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from small_systems import Trained, cohorts, shared, trained_system
+
+from myoscope import io
+from myoscope.core import ModelReport, PolarMap, Prediction
+from myoscope.learn import NOT_FOR_CLINICAL_USE
+from myoscope.report.colour_tables import colour_table
+from myoscope.report.prediction_panel import render_predictions
+from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
+from myoscope.systems.one_study import StudyInputs, model_folders, model_reports
+from myoscope.systems.perfusion_inputs import kinds_of, limits_of
+
+SEGMENTS = np.asarray(SEGMENT_OF_PLACE)
+
+
+def _map(values: NDArray[np.float32], unit: str) -> PolarMap:
+    return PolarMap(values.astype(float), unit, SEGMENTS, np.clip(SEGMENTS, 1, 20), SHARE_OF_WALL * 12_000, "surface")
+
+
+@pytest.fixture(scope="module", params=["betancur2018", "otaki2022"])
+def one(
+    request: pytest.FixtureRequest, cohorts: tuple[io.CohortFolder, io.CohortFolder], shared: Path
+) -> tuple[Trained, StudyInputs, int]:
+    """A trained system, one of its studies as analyze would have it, and its row."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("lightning_fabric", reason="lightning is not installed (pip install myoscope[train])")
+    trained = trained_system(request.param, cohorts, shared)
+    folder, row = cohorts[0], 5
+    table = folder.cohort
+    names = {"stress_supine": "counts", "stress_motion": "mm", "stress_thickening": "%"}
+    study = StudyInputs(
+        {name: _map(folder.map(name)[row], unit) for name, unit in names.items()},
+        str(table["sex"][row]),
+        {"stress_supine": limits_of([cohorts[1], folder], ["stress_supine"])["stress_supine"][kinds_of(folder)[row]]},
+        {name: float(table[name][row]) for name in ("age_y", "stress_edv_mL", "stress_esv_mL")},
+        {"stress_supine": "stress, supine"},
+    )
+    position = trained.examples.study.tolist().index(str(table.study[row]))
+    return trained, study, position
+
+
+def _report(one: tuple[Trained, StudyInputs, int]) -> ModelReport:
+    trained, study, _ = one
+    reports, reasons = model_reports(
+        study, model_folders(trained.folder.parent) | {trained.card.system: trained.folder}
+    )
+    del reasons
+    return next(report for report in reports if report.system == trained.card.system)
+
+
+def test_one_study_gets_the_answer_that_it_gets_in_its_cohort(one: tuple[Trained, StudyInputs, int]) -> None:
+    trained, _, row = one
+    prognosis = trained.system.predict(trained.examples.rows([row]), trained.model)
+    report = _report(one)
+    if prognosis.answers.unusual[0]:
+        assert report.abstained
+        return
+    assert report.predictions[0].value == pytest.approx(float(prognosis.patient[0]), abs=1e-5)
+    assert len(report.predictions) == (4 if prognosis.vessels is not None else 1)
+    assert report.warning == NOT_FOR_CLINICAL_USE
+
+
+def test_steps_lead_from_a_normal_heart_to_the_answer(one: tuple[Trained, StudyInputs, int]) -> None:
+    trained, _, row = one
+    report = _report(one)
+    if report.abstained:
+        pytest.skip("this network finds the study unusual")
+    logits = trained.model.answers(trained.examples.rows([row])).logit[0]
+    assert report.steps[-1].end == pytest.approx(float(logits.max()), abs=1e-4)
+    assert report.steps[0].start == report.start
+    assert report.segment_probability is not None
+    assert report.segment_probability.max() in (0.0, pytest.approx(report.predictions[0].value))
+    curve = report.curves[0]
+    assert np.interp(100.0, curve.values, curve.probability) == pytest.approx(report.predictions[0].value, abs=1e-4)
+
+
+def test_a_model_says_nothing_of_a_map_that_no_heart_has(one: tuple[Trained, StudyInputs, int]) -> None:
+    trained, study, _ = one
+    noise = np.random.default_rng(0).uniform(0, 400, (40, 72)).astype(np.float32)
+    strange = replace(study, maps={**study.maps, "stress_supine": _map(noise, "counts")})
+    reports, _ = model_reports(strange, {trained.card.system: trained.folder})
+    assert "unlike those the model was taught on" in reports[0].abstained
+    assert reports[0].explanation is None
+    assert all(prediction.value is None for prediction in reports[0].predictions)
+
+
+def test_a_study_that_a_model_cannot_take_is_passed_over_with_a_reason(one: tuple[Trained, StudyInputs, int]) -> None:
+    trained, study, _ = one
+    name = trained.card.system
+    for changed, said in (
+        (replace(study, limits={}), "no normal limits for stress supine"),
+        (replace(study, maps={"rest_supine": study.maps["stress_supine"]}), "none of the maps"),
+        (replace(study, maps={"stress_supine": _map(np.ones((40, 72), np.float32), "%")}), "needed in counts"),
+    ):
+        reports, reasons = model_reports(changed, {name: trained.folder})
+        assert reports == ()
+        assert said in reasons[0]
+
+
+def test_the_page_says_what_it_is_not_for_over_every_answer(one: tuple[Trained, StudyInputs, int]) -> None:
+    report = _report(one)
+    text = render_predictions([report, report], colour_table("uniform"))
+    assert text.count(NOT_FOR_CLINICAL_USE) == 2
+    assert report.model_card in text
+    if not report.abstained:
+        assert text.count("data:image/png") == 2 * 4  # perfusion, what was looked at, attention, segments
+        for step in report.steps:
+            assert step.name in text
+        assert "not what would happen to the patient" in text
+
+
+def test_a_model_that_abstains_shows_its_reason_and_no_number() -> None:
+    why = "the map is unlike those the model was taught on"
+    prediction = Prediction(name="disease", unit="probability", model_card="c", abstained=why)
+    report = ModelReport(
+        system="s",
+        does="d",
+        source="p",
+        model_card="c",
+        warning="not for use",
+        series="stress",
+        predictions=(prediction,),
+    )
+    text = render_predictions([report], colour_table("uniform"))
+    assert why in text
+    assert "not for use" in text
+    assert not re.search(r"\d+ %</td>", text)
+
+
+def test_what_a_model_says_is_escaped() -> None:
+    prediction = Prediction(name="<b>x</b>", unit="probability", model_card="c", value=0.5)
+    report = ModelReport(
+        system="<i>s", does="d", source="p", model_card="c", warning="w", series="s", predictions=(prediction,)
+    )
+    text = render_predictions([report], colour_table("uniform"))
+    assert "<b>x</b>" not in text
+    assert "<i>s" not in text
+
+
+def test_asking_the_models_of_one_study_imports_no_torch(one: tuple[Trained, StudyInputs, int], tmp_path: Path) -> None:
+    trained, study, _ = one
+    import pickle
+
+    (tmp_path / "study").write_bytes(pickle.dumps(study))
+    code = (
+        "import pickle, sys\n"
+        "from pathlib import Path\n"
+        "from myoscope.systems.one_study import model_reports\n"
+        f"study = pickle.loads((Path({str(tmp_path)!r}) / 'study').read_bytes())\n"
+        f"reports, reasons = model_reports(study, {{{trained.card.system!r}: Path({str(trained.folder)!r})}})\n"
+        "assert len(reports) == 1, reasons\n"
+        "assert 'torch' not in sys.modules and 'onnxruntime' in sys.modules\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
