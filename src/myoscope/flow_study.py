@@ -446,7 +446,9 @@ def _region_values(data: FlowData, found: FlowEstimate, names: list[str]) -> tup
     segment = polar.segment.ravel()
     size = np.array([area[segment == n].sum() for n in range(1, 18)])
     vessel_of = np.array([VESSELS.index(s.vessel) for s in segment_table(17)])
-    unseen = [UNSEEN_LOG_SD[kind] for kind, n in (("segment", 17), ("vessel", len(VESSELS)), ("whole", 1)) for _ in range(n)]
+    unseen = [
+        UNSEEN_LOG_SD[kind] for kind, n in (("segment", 17), ("vessel", len(VESSELS)), ("whole", 1)) for _ in range(n)
+    ]
     low, high = _interval(found, np.array(unseen))
     values = []
     for k, name in enumerate(names):
