@@ -358,7 +358,7 @@ def fit_flow(data: FlowData) -> FlowResult:
     """Fit the model to cells, segments, territories and the whole wall, and put the result together."""
     settings = data.settings
     model = settings.model or protocol_of(data.tracer).model()
-    regions, names = _regions(data)
+    regions, names = regions_of(data)
     region_curves = data.raw.averaged(regions)
     said = []
     if settings.global_volume and isinstance(model, OneTissue) and model.distribution_volume_mL_mL is None:
@@ -423,7 +423,7 @@ def _padded(curves: FloatArray, n: int) -> FloatArray:
     return out
 
 
-def _regions(data: FlowData) -> tuple[FloatArray, list[str]]:
+def regions_of(data: FlowData) -> tuple[FloatArray, list[str]]:
     """Area-weighted means over segments, territories and everything, (region, cell), and their names."""
     polar, area = data.static, data.place.area_mm2.ravel()
     seen = np.isfinite(data.raw.tissue).all(axis=1)
