@@ -130,6 +130,12 @@ def analyze(
         float | None, typer.Option(min=1, max=40, help="Reconstructed resolution (FWHM, mm), if known.")
     ] = None,
     colours: Annotated[str | None, typer.Option(help="Colour table that the report opens with.")] = None,
+    limits: Annotated[
+        list[Path] | None, typer.Option("--limits", help="Folder of normal limits besides the program's.")
+    ] = None,
+    models: Annotated[
+        list[Path] | None, typer.Option("--models", help="Folder of trained models besides the program's.")
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -154,6 +160,8 @@ def analyze(
             resolution_fwhm_mm=resolution_mm,
             colour_table=table,
             overwrite=overwrite,
+            limits=tuple(limits or ()),
+            models=tuple(models or ()),
         )
         with _progress(quiet) as progress:
             result = run(paths, out, settings=settings, progress=progress)
@@ -479,6 +487,8 @@ def _finish(result: StudyResult, out: Path, quiet: bool) -> None:
                 typer.echo(f"{one.series.name}: {flag.severity}: {flag.message}", err=True)
         for reason in one.not_done:
             typer.echo(reason, err=True)
+    for model in () if quiet else result.models:
+        typer.echo(f"{model.system}: {model.predictions[0]}. {model.warning}")
     for sentence in result.skipped:
         typer.echo(f"Left out: {sentence}", err=True)
     if not quiet:

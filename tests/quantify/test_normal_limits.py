@@ -66,8 +66,8 @@ def test_limits_know_how_uncertain_they_are() -> None:
         rng = np.random.default_rng(seed)
         return 100 * (1 + 0.1 * rng.normal(size=(n, 1, 1)) * pattern + 0.03 * rng.normal(size=(n, *SHAPE)))
 
-    # How one patient scores by the limits of 40 samples of normal people, and by drawn ones. The deficit is clear of the
-    # threshold: one that lies on it is counted or not by chance.
+    # How one patient scores by the limits of 40 samples of normal people, and by drawn ones. The deficit is clear of
+    # the threshold: one that lies on it is counted or not by chance.
     patient = np.full((1, *SHAPE), 100.0)
     patient[0, 15:30, 20:40] = 70
 
