@@ -30,6 +30,7 @@ from myoscope.systems.one_study import StudyInputs, model_folders, model_reports
 from myoscope.systems.perfusion_inputs import SAMPLED_BY, kinds_of, limits_of
 
 SEGMENTS = np.asarray(SEGMENT_OF_PLACE)
+FRAME = CardiacFrame(np.array([10.0, -10.0, 0.0]), np.array([0.5, -0.8, -0.35]))
 
 
 def _map(values: NDArray[np.float32], unit: str) -> PolarMap:
@@ -196,7 +197,7 @@ def analysed(
     facts["numbers"]["strangeness_limit"] = 1e9
     card.write_text(json.dumps(facts))
     grid = Grid.axis_aligned((56, 56, 48), spacing_mm=4.0)
-    heart = lv_phantom(grid, frame=CardiacFrame([10.0, -10.0, 0.0], [0.5, -0.8, -0.35]), fwhm_mm=8.5)
+    heart = lv_phantom(grid, frame=FRAME, fwhm_mm=8.5)
     about = io.NmDescription(state="stress", position="supine", sex="F", age_y=61.0, corrected=False)
     io.write_nm(heart.volume, place / "stress.dcm", description=about)
     settings = analysis.Settings(finder="model", models=(place / "models",))
