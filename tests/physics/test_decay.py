@@ -25,7 +25,7 @@ def test_a_short_frame_tends_to_the_share_at_its_time() -> None:
 
 
 def test_an_unknown_nuclide_is_refused_by_name() -> None:
-    with pytest.raises(InvalidValue, match="F-18"):
-        share_left("F-18", 10)
+    with pytest.raises(InvalidValue, match="Ga-68"):
+        share_left("Ga-68", 10)
     with pytest.raises(InvalidValue, match="less than no time"):
         mean_share_left("Tc-99m", 0, -1)

@@ -18,6 +18,10 @@ from myoscope.core.errors import UnitMismatch as UnitMismatch
 from myoscope.core.errors import UnreadableFile as UnreadableFile
 from myoscope.core.errors import UnsupportedFile as UnsupportedFile
 from myoscope.core.explanation import Explanation as Explanation
+from myoscope.core.flow import FlowCurves as FlowCurves
+from myoscope.core.flow import FlowResult as FlowResult
+from myoscope.core.flow import RegionValue as RegionValue
+from myoscope.core.flow import ReserveResult as ReserveResult
 from myoscope.core.geometry import CardiacFrame as CardiacFrame
 from myoscope.core.geometry import Grid as Grid
 from myoscope.core.geometry import unit_vector as unit_vector

@@ -39,6 +39,13 @@ from myoscope.heart.rays import (
     smooth_on_wall,
     twice_as_many,
 )
+from myoscope.heart.usual_wall_constants import (
+    APICAL_REACH,
+    APICAL_THINNING,
+    GATED_WALL,
+    REFERENCE_MID_ML,
+    UNGATED_WALL,
+)
 from myoscope.heart.valve_plane import ValvePlane
 from myoscope.heart.wall_end import fit_wall_end
 
@@ -60,12 +67,6 @@ _PROFILE_MM, _TYPICAL_PERCENT = 27.0, 40.0
 _SOFTNESS_STEP = (0.7, 1.4)
 _SOFTEST_MM, _SHARPEST_MM = 32.0, 5.0
 
-# Wall volume over the volume inside the mid-wall, exp(a) V^b: at end diastole, and averaged over the beat for images
-# that are not gated. Fitted to the true shapes of virtual patients (docs/make/calibrate_wall.py), which follow MRI.
-_GATED_WALL = (0.52, 0.0)
-_UNGATED_WALL = (0.65, 0.0)
-# The wall thins towards the apex to this share, with this reach in arc length.
-_APICAL_THINNING, _APICAL_REACH = 0.4, 0.14
 _MUSCLE_REACH_MM = 15.0
 
 
@@ -79,8 +80,8 @@ class SoftWall:
 
 def usual_wall_mL(mid_mL: float, *, gated: bool) -> float:
     """Volume of muscle to expect about a mid-wall that encloses so much (at end diastole if gated)."""
-    share, power = _GATED_WALL if gated else _UNGATED_WALL
-    return float(share * mid_mL * (mid_mL / 150) ** power)
+    share, power = GATED_WALL if gated else UNGATED_WALL
+    return float(share * mid_mL * (mid_mL / REFERENCE_MID_ML) ** power)
 
 
 def fit_soft_wall(volume: Volume, lv: LeftVentricle, *, start_fwhm_mm: float) -> SoftWall:
@@ -111,7 +112,8 @@ def fit_soft_wall(volume: Volume, lv: LeftVentricle, *, start_fwhm_mm: float) ->
         inside_mL = enclosed_mL(mid)
         shown = sorted({int(inside_mL.argmax()), int(inside_mL.argmin())})
         wall_mL = usual_wall_mL(float(inside_mL.max()), gated=gated)
-        images = np.stack([_image_of(box, rays, mid[gate], wall_mL, sigma_mm) for gate in shown])
+        narrowed = np.sqrt(inside_mL.max() / inside_mL)
+        images = np.stack([_image_of(box, rays, mid[gate], wall_mL, sigma_mm, float(narrowed[gate])) for gate in shown])
         again = fit.ridges(images, cyclic=False)
         seen = fit.nodes(again, fit.planes(again, sigma_mm, cyclic=False))
         miss = _between(mid[shown] - seen, inside_mL, shown)
@@ -305,12 +307,12 @@ def _moved_out(nodes: FloatArray, sigma_mm: float) -> FloatArray:
     return np.stack(moved)
 
 
-def _image_of(box: Grid, rays: Rays, mid: FloatArray, wall_mL: float, sigma_mm: float) -> FloatArray:
+def _image_of(box: Grid, rays: Rays, mid: FloatArray, wall_mL: float, sigma_mm: float, narrowed: float) -> FloatArray:
     """The blurred image of an even wall of usual thickness about a mid-wall."""
     normals, _ = normals_and_curvature(mid)
     thickness = _usual_thickness(mid[None], wall_mL)[0]
     turned = normals @ rays.frame.rotation
-    return blurred_wall(box, rays.to_patient(mid), turned, thickness, sigma_mm=sigma_mm)
+    return blurred_wall(box, rays.to_patient(mid), turned, thickness, sigma_mm=sigma_mm, narrowed=narrowed)
 
 
 def _between(miss: FloatArray, inside_mL: FloatArray, shown: list[int]) -> FloatArray:
@@ -329,7 +331,7 @@ def _usual_thickness(mid: FloatArray, wall_mL: float) -> FloatArray:
     A part of the wall keeps its volume: where its area shrinks it thickens.
     """
     arc = np.linspace(0, 1, N_RINGS + 1)[:, None]
-    pattern = (1 - _APICAL_THINNING * np.exp(-((arc / _APICAL_REACH) ** 2))) * np.ones((1, N_ANGLES))
+    pattern = (1 - APICAL_THINNING * np.exp(-((arc / APICAL_REACH) ** 2))) * np.ones((1, N_ANGLES))
     area = _node_area_mm2(mid)
     muscle = (area.mean(axis=0) if len(mid) > 1 else area[0]) * pattern
     # What belongs to a node is small and noisy; muscle moves together.

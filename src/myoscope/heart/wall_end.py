@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core.geometry import FloatArray
+from myoscope.heart.usual_wall_constants import LENGTH_LOG, LENGTH_LOG_SD, LENGTH_POWER, VALVE_SLOPE
 from myoscope.heart.valve_plane import ValvePlane
 
-# Length from the apex to the valve plane (mid-wall, mm): exp(a) radius^b, spread of its logarithm. Fitted to the true
-# shapes of virtual patients at end diastole and end systole, which lie on one line (docs/make/calibrate_wall.py).
-_LENGTH_LOG, _LENGTH_POWER, _LENGTH_LOG_SD = 2.278, 0.652, 0.08
 # Variance of a ring's counts about the model, relative to the wall's; of one direction, several times that.
 _RING_VARIANCE, _DIRECTION_FACTOR = 0.01, 4.0
 _FADING, _FLOOR = 5.0, 1e-3  # how firmly the wall is held to be even and the floor to be none
@@ -26,8 +24,6 @@ _LEAST_STEP = 0.1
 _DIRECTION_SD_MM = 5.0
 _PLANE_STIFFNESS = 2000.0
 _MAX_SLOPE = 0.5
-# Mean slope of the valve plane towards lateral and anterior: the septum is shorter.
-_USUAL_SLOPE = (-0.14, 0.06)
 
 
 def fit_wall_end(
@@ -48,12 +44,12 @@ def fit_wall_end(
     plateau = float(np.median(mean[first : first + max(4, int(0.35 * (n_rows - first)))]))
     upper = mid[first + 4 : first + 14, :, :2]
     radius_mm = float(np.linalg.norm(upper - upper.mean(axis=1, keepdims=True), axis=-1).mean())
-    usual_mm = np.exp(_LENGTH_LOG) * radius_mm**_LENGTH_POWER
+    usual_mm = np.exp(LENGTH_LOG) * radius_mm**LENGTH_POWER
 
     ends = np.arange(first + 2, n_rows - 1, 0.5)
     misfit = _misfit(mean[first + 2 :, None] / plateau, ends - first - 2, spacing / sigma_mm, spacing)[:, 0]
     length_mm = np.maximum(float(mid[0, :, 2].mean()) - np.interp(ends, rows, height_mm), 5.0)
-    ring_end = _lowest((misfit / _RING_VARIANCE + (np.log(length_mm / usual_mm) / _LENGTH_LOG_SD) ** 2)[:, None], ends)[
+    ring_end = _lowest((misfit / _RING_VARIANCE + (np.log(length_mm / usual_mm) / LENGTH_LOG_SD) ** 2)[:, None], ends)[
         0
     ]
 
@@ -73,7 +69,7 @@ def fit_wall_end(
         miss = rim[:, 2] - design @ solution
         weight = trust / np.maximum(np.abs(miss) / 3.0, 1.0)
         normal = design.T @ (weight[:, None] * design) + stiffness
-        right = design.T @ (weight * rim[:, 2]) + stiffness @ np.array([0.0, *_USUAL_SLOPE])
+        right = design.T @ (weight * rim[:, 2]) + stiffness @ np.array([0.0, *VALVE_SLOPE])
         solution = np.linalg.solve(normal, right)
     slope = np.clip(solution[1:], -_MAX_SLOPE, _MAX_SLOPE)
     outward = np.array([slope[0], slope[1], -1.0])

@@ -1,4 +1,4 @@
-"""Files to core types and back: DICOM NM and CT, NIfTI, Interfile projections, cohorts and Myoscope's own archives.
+"""Files to core types and back: DICOM NM, PET and CT, NIfTI, Interfile projections, cohorts, our own archives.
 
 In: paths. Out: ``Study``, ``Volume`` and ``Projections`` in LPS millimetres with their unit, and what had to be
 inferred. The other way: files that read back to the same voxels in the same place and appear whole or not at all.
@@ -39,6 +39,8 @@ from myoscope.io.limits_file import signer_of as signer_of
 from myoscope.io.limits_file import write_limits as write_limits
 from myoscope.io.nifti import read_nifti as read_nifti
 from myoscope.io.nifti import write_nifti as write_nifti
+from myoscope.io.pt_write import WrittenPt as WrittenPt
+from myoscope.io.pt_write import write_pt as write_pt
 from myoscope.io.store import load as load
 from myoscope.io.store import save as save
 from myoscope.io.studies import TRUTH_FILE as TRUTH_FILE

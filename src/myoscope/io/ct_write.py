@@ -21,7 +21,7 @@ from myoscope.io.atomic import atomic_folder
 from myoscope.io.dicom_write import IMPLEMENTATION_UID, NmDescription, add_comments, dicom_text, dicom_uid
 
 _INTERCEPT_HU = -1024
-_TERMS = {
+PATIENT_TERMS = {
     ("supine", "feet-first"): "FFS",
     ("supine", None): "HFS",
     ("supine", "head-first"): "HFS",
@@ -111,7 +111,7 @@ def _slice(volume: Volume, stored: NDArray[np.uint16], number: int, about: NmDes
         ds.PatientAge = f"{about.age_y:03.0f}Y"
     add_comments(ds, about)
     ds.BodyPartExamined = "CHEST"
-    ds.PatientPosition = _TERMS.get((about.position or "supine", about.gantry), "HFS")
+    ds.PatientPosition = PATIENT_TERMS.get((about.position or "supine", about.gantry), "HFS")
     ds.KVP = None if kvp is None else format_number_as_ds(float(kvp))
     row, column, _ = grid.direction.T
     ds.ImageOrientationPatient = [format_number_as_ds(float(x)) for x in (*row, *column)]

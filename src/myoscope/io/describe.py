@@ -50,6 +50,10 @@ _WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "Tl-201": ("thallium", "talio", "tl201", "thal"),
         "I-123 MIBG": ("mibg",),
         "I-123 BMIPP": ("bmipp",),
+        "Rb-82 chloride": ("rubidium", "rb82", "82rb", "cardiogen", "rubyfill", "rubidio"),
+        "N-13 ammonia": ("ammonia", "nh3", "13nh3", "ammoniak", "amoniaco", "ammoniaque"),
+        "O-15 water": ("h2o15", "15oh2o", "h215o", "o15water"),
+        "F-18 flurpiridaz": ("flurpiridaz", "flyrcado"),
     },
 }
 # Words that say nothing here but run together with others, as in SGATE, STRESSTOMO, IRNC or RESTSA.

@@ -98,6 +98,8 @@ _TRACERS: tuple[tuple[tuple[str, ...], Code, Code], ...] = (
     (("thallium", "tl-201", "tl201"), ("60057003", "SCT", "^201^Thallium"), ("353842007", "SCT", "Thallous chloride")),
     (("rubidium", "rb-82"), ("79197006", "SCT", "^82^Rubidium"), ("129503007", "SCT", "Rubidium chloride Rb^82^")),
     (("ammonia", "n-13"), ("21576001", "SCT", "^13^Nitrogen"), ("129508003", "SCT", "Ammonia N^13^")),
+    (("water", "o-15"), ("129504001", "SCT", "^15^Oxygen"), ("129505000", "SCT", "Water O^15^")),
+    (("flurpiridaz",), _F18, ("126718", "DCM", "Flurpiridaz F^18^")),
     (
         ("fdg", "fluorodeoxyglucose"),
         ("77004003", "SCT", "^18^Fluorine"),
@@ -395,9 +397,9 @@ def _identity(about: NmDescription, kind: str, unit: str, *, gated: bool) -> Dat
     ds.CountsAccumulated = None
     if about.corrected:
         ds.CorrectedImage = ["ATTN"]
-    _add_state(ds, about)
+    add_state(ds, about)
     _add_position(ds, about)
-    _add_isotope(ds, about)
+    add_isotope(ds, about)
     return ds
 
 
@@ -431,7 +433,8 @@ def _code_item(code: Code) -> Dataset:
     return item
 
 
-def _add_state(ds: Dataset, about: NmDescription) -> None:
+def add_state(ds: Dataset, about: NmDescription) -> None:
+    """Stress or rest, coded."""
     context = Items()
     if about.state is not None:
         item = Dataset()
@@ -454,7 +457,8 @@ def _add_position(ds: Dataset, about: NmDescription) -> None:
         ds.PatientGantryRelationshipCodeSequence.append(_code_item(_GANTRY[about.gantry]))
 
 
-def _add_isotope(ds: Dataset, about: NmDescription) -> None:
+def add_isotope(ds: Dataset, about: NmDescription) -> None:
+    """Tracer and dose (MBq, as NM images have it)."""
     item = Dataset()
     item.RadionuclideCodeSequence = Items()
     if about.tracer is not None:

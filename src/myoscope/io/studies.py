@@ -33,6 +33,7 @@ from myoscope.io.ct_read import CtSlice, is_ct, read_ct_slice, refuse_other_ct, 
 from myoscope.io.describe import Description, describe, describe_words, name_series
 from myoscope.io.dicom_header import Header, load, looks_like_dicom, parse, read_bytes
 from myoscope.io.dicom_read import NMImage, is_transmission, read_nm, refuse_other_objects
+from myoscope.io.pt_read import PtSlice, is_pt, nuclide_of_half_life, read_pt_slice, refuse_other_pt, stack_pt
 
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
 _INTERFILE_ENDINGS = (".hdr", ".h33", ".hv", ".hs", ".ihdr")
@@ -68,9 +69,10 @@ class ReadResult:
 def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], None] | None = None) -> ReadResult:
     """Read files and folders (all levels down) as one patient's study.
 
-    DICOM NM and CT, NIfTI and Interfile are read; what cannot be used is left out with its reason. A CT's slices
-    become one series of kind ``CT`` in HU; an attenuation map, one of kind ``MU MAP``. The order of ``paths`` does not
-    matter. ``progress`` is told how many of how many files are done.
+    DICOM NM, PET and CT, NIfTI and Interfile are read; what cannot be used is left out with its reason. A CT's slices
+    become one series of kind ``CT`` in HU, those of a PET image one of kind ``PET``, ``GATED PET`` or ``DYNAMIC PET``;
+    an attenuation map, one of kind ``MU MAP``. The order of ``paths`` does not matter. ``progress`` is told how many of
+    how many files are done.
 
     Raises
     ------
@@ -84,13 +86,14 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
     files, expanded, n_results = _list_files([Path(p) for p in paths])
     skipped: list[str] = []
     found: list[_Found] = []
-    slices: list[_CtFile] = []
+    slices: list[_SliceFile] = []
+    told: dict[str, Description] = {}
     for n, path in enumerate(files):
         if progress:
             progress(n, len(files))
         try:
-            for one in _read_file(path):
-                (slices if isinstance(one, _CtFile) else found).append(one)  # type: ignore[arg-type]
+            for one in _read_file(path, told):
+                (slices if isinstance(one, _SliceFile) else found).append(one)  # type: ignore[arg-type]
         except MyoscopeError as error:
             if not (path in expanded and _is_bystander(path)):
                 skipped.append(_sentence(error))
@@ -99,7 +102,7 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
     _refuse_mixed_patients(
         [*((f.identity, f.series.sources[0]) for f in found), *((f.identity, f.source) for f in slices)]
     )
-    stacked, no_stack = _stack_ct(slices)
+    stacked, no_stack = _stack_slices(slices)
     skipped += no_stack
     found, flags = _drop_duplicates([*found, *stacked])
     if not found:
@@ -203,10 +206,10 @@ class _Found:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _CtFile:
-    """One slice of a CT before its series is put together."""
+class _SliceFile:
+    """One slice of a CT or a PET image before its series is put together."""
 
-    slice: CtSlice
+    slice: CtSlice | PtSlice
     facts: Description
     source: SourceFile
     identity: _Identity
@@ -268,11 +271,11 @@ def _is_bystander(path: Path) -> bool:
     return any(path.with_suffix(header).exists() for header in _INTERFILE_ENDINGS)
 
 
-def _read_file(path: Path) -> Sequence[_Found | _CtFile]:
+def _read_file(path: Path, told: dict[str, Description]) -> Sequence[_Found | _SliceFile]:
     name = path.name.lower()
     start = _start_of(path)
     if looks_like_dicom(start):
-        return _read_dicom(path)
+        return _read_dicom(path, told)
     if name.endswith(_NIFTI_ENDINGS):
         return [_read_nifti(path)]
     if _is_interfile(start):
@@ -301,7 +304,7 @@ def _start_of(path: Path, n_bytes: int = 512) -> bytes:
     return start
 
 
-def _read_dicom(path: Path) -> Sequence[_Found | _CtFile]:
+def _read_dicom(path: Path, told: dict[str, Description]) -> Sequence[_Found | _SliceFile]:
     beginning = _start_of(path, _HEADER_BYTES)
     if len(beginning) == _HEADER_BYTES:
         _refuse_by_beginning(beginning, path)
@@ -310,7 +313,9 @@ def _read_dicom(path: Path) -> Sequence[_Found | _CtFile]:
     uid = header.text("SOPInstanceUID")
     source = SourceFile(loaded.sha256, loaded.n_bytes, _hash(uid))
     if is_ct(header):
-        return [_found_ct(header, source, uid)]
+        return [_found_slice(header, read_ct_slice(header), source, uid, {})]
+    if is_pt(header):
+        return [_found_slice(header, read_pt_slice(header), source, uid, told)]
     images = read_nm(header)
     if is_transmission(header):
         images = [_mu_map(image, header) for image in images]
@@ -318,7 +323,7 @@ def _read_dicom(path: Path) -> Sequence[_Found | _CtFile]:
 
 
 def _refuse_by_beginning(beginning: bytes, path: Path) -> None:
-    """Pass over large files of other modalities (CT, PET) by their header, without reading them to the end."""
+    """Pass over large files of other modalities by their header, without reading them to the end."""
     try:
         header = parse(beginning, path.name, with_pixels=False)
     except UnreadableFile:
@@ -326,14 +331,24 @@ def _refuse_by_beginning(beginning: bytes, path: Path) -> None:
         return
     if is_ct(header):
         refuse_other_ct(header)
+    elif is_pt(header):
+        refuse_other_pt(header)
     else:
         refuse_other_objects(header)
 
 
-def _found_ct(header: Header, source: SourceFile, uid: str) -> _CtFile:
-    return _CtFile(
-        slice=read_ct_slice(header),
-        facts=describe(header, gated=False),
+def _found_slice(
+    header: Header, one: CtSlice | PtSlice, source: SourceFile, uid: str, told: dict[str, Description]
+) -> _SliceFile:
+    """A slice with what its file tells; a dynamic series of a thousand files tells it a thousand times, read once."""
+    facts = told.get(one.series_uid)
+    if facts is None:
+        facts = describe(header, gated=isinstance(one, PtSlice) and one.series_type == "GATED")
+        if one.series_uid:
+            told[one.series_uid] = facts
+    return _SliceFile(
+        slice=one,
+        facts=facts,
         source=source,
         identity=_identity(header),
         order=(
@@ -347,38 +362,70 @@ def _found_ct(header: Header, source: SourceFile, uid: str) -> _CtFile:
     )
 
 
-def _stack_ct(files: Sequence[_CtFile]) -> tuple[list[_Found], list[str]]:
-    """One series per CT volume; slices that are copies of another are taken once."""
-    kept: dict[str, _CtFile] = {}
+def _stack_slices(files: Sequence[_SliceFile]) -> tuple[list[_Found], list[str]]:
+    """One series per CT or PET image; slices that are copies of another are taken once."""
+    kept: dict[str, _SliceFile] = {}
     for one in sorted(files, key=lambda f: f.order):
         twin = kept.setdefault(one.uid if one.uid.strip() else one.source.sha256, one)
         if not np.array_equal(twin.slice.values, one.slice.values):
             raise _two_images(twin.slice.file_name, one.slice.file_name)
     ordered = list(kept.values())
-    stacks, left_out = stack_ct([one.slice for one in ordered])
-    found = []
-    for stack in stacks:
-        members = [ordered[n] for n in stack.members]
-        first = min(members, key=lambda f: f.order)
-        series = Series(
-            name="unnamed",
-            kind="CT",
-            image=stack.volume,
-            state=first.facts.state,
-            position=first.facts.position,
-            camera=first.facts.camera,
-            sex=first.facts.sex,
-            age_y=first.facts.age_y,
-            series_uid_sha256=_hash(first.slice.series_uid),
-            frame_of_reference_sha256=_hash(first.place_uid),
-            sources=tuple(one.source for one in members),
-            flags=(*stack.flags, *first.facts.flags),
-            acquisition=stack.acquisition,
-        )
-        key = f"ct {' '.join(sorted(one.uid or one.source.sha256 for one in members))}"
-        order = (*first.order[:3], str(first.order[3]), "")
-        found.append(_Found(series, _facts(series), order, first.identity, key, first.slice.file_name))
+    found: list[_Found] = []
+    left_out: list[str] = []
+    ct = [(n, f.slice) for n, f in enumerate(ordered) if isinstance(f.slice, CtSlice)]
+    ct_stacks, without = stack_ct([one for _, one in ct])
+    left_out += without
+    for stack in ct_stacks:
+        members = [ordered[ct[n][0]] for n in stack.members]
+        found.append(_found_stack("CT", stack.volume, members, stack.flags, stack.acquisition))
+    pt = [(n, f.slice) for n, f in enumerate(ordered) if isinstance(f.slice, PtSlice)]
+    pt_stacks, without = stack_pt([one for _, one in pt])
+    left_out += without
+    for pet in pt_stacks:
+        members = [ordered[pt[n][0]] for n in pet.members]
+        found.append(_found_stack(pet.kind, pet.volume, members, pet.flags, pet.acquisition))
     return found, [_sentence_of(text) for text in left_out]
+
+
+def _found_stack(
+    kind: str,
+    volume: Volume,
+    members: Sequence[_SliceFile],
+    flags: Sequence[Flag],
+    acquisition: dict[str, Any],
+) -> _Found:
+    first = min(members, key=lambda f: f.order)
+    tracer = MISSING
+    if kind != "CT":
+        tracer = _tracer_by_half_life(first.facts.tracer, acquisition.get("half_life_s"))
+    series = Series(
+        name="unnamed",
+        kind=kind,
+        image=volume,
+        state=first.facts.state,
+        corrected=MISSING if kind == "CT" else first.facts.corrected,
+        position=first.facts.position,
+        tracer=tracer,
+        camera=first.facts.camera,
+        sex=first.facts.sex,
+        age_y=first.facts.age_y,
+        series_uid_sha256=_hash(first.slice.series_uid),
+        frame_of_reference_sha256=_hash(first.place_uid),
+        sources=tuple(one.source for one in members),
+        flags=(*flags, *first.facts.flags),
+        acquisition=acquisition,
+    )
+    key = f"{kind} {' '.join(sorted(one.uid or one.source.sha256 for one in members))}"
+    order = (*first.order[:3], str(first.order[3]), "")
+    return _Found(series, _facts(series), order, first.identity, key, first.slice.file_name)
+
+
+def _tracer_by_half_life(stated: Stated, half_life_s: float | None) -> Stated:
+    """The tracer as stated, or the nuclide that decays as the file says."""
+    if stated.value is not None or half_life_s is None:
+        return stated
+    nuclide = nuclide_of_half_life(half_life_s)
+    return MISSING if nuclide is None else Stated(nuclide, "assumed", f"the half-life of {half_life_s:g} s")
 
 
 def _mu_map(image: NMImage, header: Header) -> NMImage:
@@ -442,6 +489,7 @@ def _facts(series: Series, window: str = "") -> tuple[str | None, ...]:
     return (
         series.state.value or ("image" if isinstance(series.image, Volume) else None),
         "projections" if isinstance(series.image, Projections) else None,
+        "dynamic" if series.kind == "DYNAMIC PET" else None,
         "gated" if series.gated else None,
         position if position != "supine" else None,
         {"yes": "ac", "no": "nc"}.get(series.corrected.value or ""),

@@ -1,0 +1,341 @@
+"""A dynamic PET study of a virtual patient: bolus, blood, kinetics in every piece of wall, movement, resolution, noise.
+
+In one state the body is a sum of regions, each with one time course: the wall of the left ventricle piece by piece
+(its 2,880 curves are a few shapes in changing proportions, found by singular values), the blood of both ventricles and
+atria, the right ventricle's wall and the organs. Regions are blurred once; a frame is their sum at its mean activities,
+displaced by the patient's motion in that frame, with noise. Another scan of the same scene is another noise and another
+motion: that is how repeatability is measured.
+
+Attenuation, scatter and randoms count as corrected; that a CT can lie wrong is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myoscope.core import CardiacFrame, Grid, InvalidValue, Volume
+from myoscope.core.geometry import FloatArray
+from myoscope.physics.decay import mean_share_left
+from myoscope.physics.frames import Frames
+from myoscope.physics.time_curve import TimeCurve
+from myoscope.simulate.beat import BeatingHeart
+from myoscope.simulate.circulation import BloodCurves, Circulation
+from myoscope.simulate.flow_traits import perfuse_for_pet, transmural_flow
+from myoscope.simulate.motion import draw_motion
+from myoscope.simulate.patient import VirtualPatient
+from myoscope.simulate.perfusion import Perfusion
+from myoscope.simulate.pet_camera import Array, PetCamera, moved
+from myoscope.simulate.pet_tracers import Organ, PetTracer, pet_tracer
+from myoscope.simulate.sites import State
+from myoscope.simulate.tissues import ORGANS
+
+VOXEL_MM = 4.0
+SHAPE = (96, 80, 48)
+"""Voxels of a virtual PET image: 38 x 32 x 19 cm about the heart's height."""
+
+MUSCLE_BLOOD_SHARE = 0.08
+"""Share of the wall that is blood in its vessels; assumed."""
+_FEATURES = 1e-4  # wall curves are kept to this share of the largest
+_MOST_SHAPES = 10
+_BEGIN_S = 5.0
+_LIKE = {"breast": "fat", "gallbladder": "liver", "bowel": "stomach"}
+_STRESS_OUTPUT, _REST_OUTPUT_ML_MIN_KG = 1.35, 68.0
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMotion:
+    """How far the patient's heart is displaced in each frame, LPS mm, (frame, 3), from where it lies at the end."""
+
+    displacement_mm: FloatArray
+
+    @classmethod
+    def none(cls, n_frames: int) -> FrameMotion:
+        return cls(np.zeros((n_frames, 3)))
+
+
+@dataclass(frozen=True, slots=True)
+class MotionHabit:
+    """How patients move during dynamic scans; assumed.
+
+    ``early_mm`` is the standard deviation (right-left, front-back, head-feet) of a displacement at the injection that
+    fades with ``fades_s`` as the patient settles; ``jump_mm`` that of a displacement of single early frames, which a
+    deep breath makes, each with the probability ``jump_share``; ``drift_mm`` that of a slow drift over the whole scan.
+    """
+
+    early_mm: tuple[float, float, float] = (2.0, 2.5, 5.0)
+    fades_s: float = 75.0
+    jump_mm: tuple[float, float, float] = (1.5, 2.0, 4.0)
+    jump_share: float = 0.15
+    drift_mm: tuple[float, float, float] = (0.7, 0.7, 1.2)
+    early_until_s: float = 150.0
+
+    def draw(self, frames: Frames, *, rng: np.random.Generator) -> FrameMotion:
+        """One scan's motion, zero at the end of the scan."""
+        start = rng.normal(0, self.early_mm)
+        drift = rng.normal(0, self.drift_mm)
+        since = 60 * frames.middle_min
+        share = np.exp(-since / self.fades_s)[:, None]
+        left = (1 - frames.middle_min / frames.middle_min[-1])[:, None]
+        jumps = rng.normal(0, self.jump_mm, (len(frames), 3))
+        jumps *= ((rng.random(len(frames)) < self.jump_share) & (since < self.early_until_s))[:, None]
+        return FrameMotion(start * share + drift * left + jumps)
+
+    def times(self, factor: float) -> MotionHabit:
+        """All displacements larger by a factor."""
+
+        def scaled(mm: tuple[float, float, float]) -> tuple[float, float, float]:
+            return (factor * mm[0], factor * mm[1], factor * mm[2])
+
+        return replace(
+            self, early_mm=scaled(self.early_mm), jump_mm=scaled(self.jump_mm), drift_mm=scaled(self.drift_mm)
+        )
+
+
+STILL = MotionHabit((0.0, 0.0, 0.0), 75.0, (0.0, 0.0, 0.0), 0.0, (0.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DynamicScene:
+    """One state of one patient with a tracer in the body: what a camera would see over time, before noise and motion.
+
+    ``regions`` (region, i, j, k) are blurred shares on ``grid``; ``decayed`` (region, frame) the mean activity of each
+    over each frame as it decays (kBq/mL). ``flow`` (ring, angle) is the truth, mL/min/g, of the transmural wall;
+    ``left``, ``right`` the blood of the ventricles without decay, and ``wall_means`` (ring, angle, frame) what a mL of
+    wall holds on average over each frame, decay-corrected.
+    """
+
+    tracer: PetTracer
+    state: State
+    frames: Frames
+    grid: Grid
+    regions: NDArray[np.float32]
+    decayed: FloatArray
+    flow: FloatArray
+    blood: BloodCurves
+    wall_means: FloatArray
+    muscle_volume: float
+    heart: CardiacFrame
+
+    @property
+    def decay_factors(self) -> FloatArray:
+        """What corrects each frame's decay to the injection's time, (frame,)."""
+        factors: FloatArray = 1 / mean_share_left(self.tracer.nuclide, self.frames.start_s, self.frames.duration_s)
+        return factors
+
+    def scan(
+        self, *, rng: np.random.Generator, camera: PetCamera | None = None, motion: FrameMotion | None = None
+    ) -> Volume:
+        """One dynamic image, kBq/mL, decay-corrected to the start of the study; ``camera`` None adds no noise."""
+        motion = FrameMotion.none(len(self.frames)) if motion is None else motion
+        if motion.displacement_mm.shape != (len(self.frames), 3):
+            raise InvalidValue(f"motion needs one displacement per frame, got {motion.displacement_mm.shape}")
+        factors, still = self.decay_factors, self.regions.reshape(len(self.regions), -1)
+        images = np.empty((len(self.frames), *self.grid.shape), np.float32)
+        for f in range(len(self.frames)):
+            image = (self.decayed[:, f].astype(np.float32) @ still).reshape(self.grid.shape)
+            image = moved(image, self.grid, motion.displacement_mm[f])
+            factor = float(factors[f])
+            images[f] = image * factor
+            if camera is not None:
+                variance = camera.variance(
+                    image,
+                    duration_s=float(self.frames.duration_s[f]),
+                    decay_factor=factor,
+                    body_kBq_mL=float(image.mean()),
+                )
+                images[f] += np.sqrt(variance) * camera.grain(self.grid, rng=rng)
+        return Volume(
+            images,
+            self.grid,
+            "kBq/mL",
+            ("simulated dynamic PET, synthetic",),
+            "time",
+            None,
+            self.frames.start_s,
+            self.frames.duration_s,
+        )
+
+
+def pet_grid(heart: CardiacFrame) -> Grid:
+    """The lattice of a virtual PET image: about the body's middle, at the height of the heart."""
+    x, y = 0.35 * heart.centre_mm[:2]
+    return Grid.axis_aligned(SHAPE, spacing_mm=VOXEL_MM, centre_mm=(x, y, heart.centre_mm[2]))
+
+
+def pet_perfusion(patient: VirtualPatient) -> Perfusion:
+    """The patient's flow at rest and under a vasodilator, with the traits of the person; always the same."""
+    return perfuse_for_pet(patient.facts.person, patient.facts.disease, rng=patient.rng("pet flow"))
+
+
+def dynamic_scene(
+    patient: VirtualPatient,
+    state: State,
+    tracer: PetTracer | str,
+    *,
+    flow: FloatArray | None = None,
+    camera: PetCamera | None = None,
+) -> DynamicScene:
+    """The patient at rest or stressed with this tracer.
+
+    ``flow`` (ring, angle) sets the truth, otherwise it is `pet_perfusion`'s; ``camera`` gives the resolution (its
+    default without). The volume of distribution and the circulation are the patient's, the same in every call.
+
+    Raises
+    ------
+    InvalidValue
+        For an unknown tracer, or flow that is no map of the wall.
+    """
+    camera = PetCamera() if camera is None else camera
+    agent = pet_tracer(tracer) if isinstance(tracer, str) else tracer
+    frames = agent.frames
+    if flow is None:
+        flow = transmural_flow(pet_perfusion(patient), state)
+    flow = np.asarray(flow, np.float64)
+    if flow.shape != (40, 72) or not (flow >= 0).all():
+        raise InvalidValue("flow is a map of 40 rings and 72 angles, of at least 0 mL/min/g")
+
+    rng = patient.rng(f"pet {agent.name}")
+    volume = agent.muscle_volume * float(np.exp(rng.normal(0, 0.08)))
+    organ_scatter = float(np.exp(rng.normal(0, 0.15)))
+    circulation = _circulation(patient, state, agent)
+    last = float(frames.end_min[-1])
+    blood = circulation.inject(agent.dose_MBq[state], infusion_s=agent.infusion_s, begin_s=_BEGIN_S, until_min=last)
+
+    heart = patient.frame("supine")
+    grid = pet_grid(heart)
+    beating = patient.beating(state, "supine")
+    shares = beating.fractions(grid)
+    tissues = patient.tissues(state, "supine", grid)
+    left_atrium = _left_of_the_atria(grid, heart, patient.heart.left_atrium.radius_mm)
+
+    decay = agent.decay_per_min
+    curves = _Curves(agent, frames, blood, volume, decay)
+    wall, wall_decayed = curves.wall(flow)
+    names, images, rows = [], [], []
+    coefficient, shapes = _few_shapes(wall_decayed.reshape(-1, len(frames)))
+    ones = _wall_image(beating, grid, np.ones((40, 72)))
+    for k, row in enumerate(shapes):
+        part = coefficient[:, k].reshape(40, 72)
+        lowest = min(float(part.min()), 0.0)
+        names.append(f"wall {k}")
+        images.append(_wall_image(beating, grid, part - lowest) + lowest * ones)
+        rows.append(row)
+    for name, image, curve in (
+        ("lv_blood", shares["lv_blood"], blood.left),
+        ("rv_blood", shares["rv_blood"], blood.right),
+        ("left atrium", shares["atria"] * left_atrium, blood.left),
+        ("right atrium", shares["atria"] * (1 - left_atrium), blood.right),
+        ("vessels", tissues.fraction.get("vessel_blood", np.zeros(grid.shape, np.float32)), blood.left),
+    ):
+        names.append(name)
+        images.append(image)
+        rows.append(curves.blood(curve))
+    right_wall = 0.7 * float(np.median(flow))
+    names.append("rv_wall")
+    images.append(shares["rv_wall"])
+    rows.append(curves.wall(np.full((1, 1), right_wall))[1][0, 0])
+    for name, share in tissues.fraction.items():
+        if name in ORGANS and name != "vessel_blood":
+            names.append(name)
+            images.append(share)
+            rows.append(curves.organ(agent.organs[_LIKE.get(name, name)], organ_scatter, lung=name == "lung"))
+
+    breath = _breathing_sd_mm(patient, state)
+    regions = np.stack([camera.blurred(np.asarray(i, np.float32), grid, also_mm=breath) for i in images])
+    return DynamicScene(
+        tracer=agent,
+        state=state,
+        frames=frames,
+        grid=grid,
+        regions=regions,
+        decayed=np.stack(rows),
+        flow=flow,
+        blood=blood,
+        wall_means=wall,
+        muscle_volume=volume,
+        heart=heart,
+    )
+
+
+class _Curves:
+    """Mean activities over the frames, as they decay and as they would be without."""
+
+    def __init__(
+        self, agent: PetTracer, frames: Frames, blood: BloodCurves, volume: float, decay_per_min: float
+    ) -> None:
+        self.agent, self.frames, self.volume, self.decay = agent, frames, volume, decay_per_min
+        self.blood_curves = blood
+        self.left = self.fading(blood.left)
+
+    def fading(self, curve: TimeCurve) -> TimeCurve:
+        return curve.times(np.exp(-self.decay * curve.time_min))
+
+    def blood(self, curve: TimeCurve) -> FloatArray:
+        return self.fading(curve).frame_means(self.frames)
+
+    def wall(self, flow: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What a mL of wall holds with its vessels, without decay and decaying, (ring, angle, frame) each."""
+        both = []
+        for left, decay in ((self.blood_curves.left, 0.0), (self.left, self.decay)):
+            muscle = self.agent.muscle_means(left, self.frames, flow.ravel(), volume=self.volume, decay_per_min=decay)
+            whole = (1 - MUSCLE_BLOOD_SHARE) * muscle + MUSCLE_BLOOD_SHARE * left.frame_means(self.frames)
+            both.append(whole.reshape(*flow.shape, len(self.frames)))
+        return both[0], both[1]
+
+    def organ(self, organ: Organ, scatter: float, *, lung: bool) -> FloatArray:
+        from myoscope.physics.compartments import one_tissue
+
+        vessels = self.blood(self.blood_curves.lung if lung else self.blood_curves.left)
+        held = one_tissue(self.left, self.frames, organ.k1 / organ.volume + self.decay)
+        curve: FloatArray = organ.blood * vessels + (1 - organ.blood) * organ.k1 * scatter * held
+        return curve
+
+
+def _few_shapes(curves: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Curves (curve, frame) as coefficients (curve, shape) of a few shapes (shape, frame)."""
+    left, size, right = np.linalg.svd(curves, full_matrices=False)
+    n = int(np.clip((size > _FEATURES * size[0]).sum(), 1, _MOST_SHAPES))
+    return left[:, :n] * size[:n], right[:n]
+
+
+def _wall_image(beating: BeatingHeart, grid: Grid, wall: FloatArray) -> Array:
+    """What a wall of this activity shows on average over the beat, before the camera's blur."""
+    gated = beating.activity(grid, wall_kBq_mL=wall, rv_wall_kBq_mL=0.0, blood_kBq_mL=0.0)
+    return np.asarray(np.asarray(gated.array).mean(axis=0), np.float32)
+
+
+def _left_of_the_atria(grid: Grid, heart: CardiacFrame, radius_mm: float) -> Array:
+    """1 where an atrium is the left one: lateral of a plane beside it."""
+    lateral = heart.to_heart(grid.points_mm())[..., 0]
+    return np.asarray(lateral > -radius_mm, np.float32)
+
+
+def _circulation(patient: VirtualPatient, state: State, agent: PetTracer) -> Circulation:
+    person = patient.facts.person
+    rng = patient.rng("pet circulation")
+    output = (
+        _REST_OUTPUT_ML_MIN_KG * min(person.weight_kg, 1.3 * (person.height_cm - 100)) * np.exp(rng.normal(0, 0.12))
+    )
+    size = float(np.exp(rng.normal(0, 0.10)))
+    return Circulation(
+        cardiac_output_mL_min=float(np.clip(output * (_STRESS_OUTPUT if state == "stress" else 1.0), 2500, 14_000)),
+        right_heart_mL=170 * size,
+        lung_mL=480 * size,
+        left_heart_mL=210 * size,
+        body_mL=3000 * size,
+        vein_s=float(np.clip(4 * np.exp(rng.normal(0, 0.25)), 2, 9)),
+        uptake_share=agent.uptake_share,
+        return_per_min=agent.return_per_min,
+    )
+
+
+def _breathing_sd_mm(patient: VirtualPatient, state: State) -> tuple[float, float, float]:
+    """Standard deviation of the heart's place over a breath, along LPS."""
+    motion = draw_motion(
+        sex=patient.facts.person.sex, state=state, stress_type="pharmacological", rng=patient.rng("pet breathing")
+    )
+    spread = motion.breathing_spread(16).std(axis=0)
+    return (float(spread[0]), float(spread[1]), float(spread[2]))
