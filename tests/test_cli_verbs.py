@@ -17,8 +17,11 @@ from myoscope.simulate.patient import Disease
 from myoscope.simulate.referral import POPULATIONS
 from myoscope.simulate.sites import Tracer
 
-VERBS = ("analyze", "demo", "info", "list", "simulate")
-COMMANDS = ("analyze", "demo", "info", "list", "simulate patient", "simulate registry", "simulate reference")
+VERBS = ("analyze", "demo", "info", "list", "simulate", "train", "evaluate", "reproduce")
+COMMANDS = (
+    *("analyze", "demo", "info", "list", "train", "evaluate", "reproduce"),
+    *("simulate patient", "simulate registry", "simulate reference"),
+)
 BAD_CALL, NOTHING_TO_ANALYSE = 2, 3
 ROOT = Path(__file__).parents[1]
 
@@ -108,6 +111,13 @@ def test_list_gives_the_same_systems_as_text_and_as_json() -> None:
             "r",
         ),
         ("simulate", "reference", "--tier", "maps", "--shard", "99", "--out", "r"),
+        ("train", "betancur2018", "--out", "m"),
+        ("train", "betancur2017", "--cohort", "study", "--out", "m"),
+        ("train", "lv_wall", "--cohort", "study", "--out", "m"),
+        ("train", "otaki2022", "--cohort", "study", "--out", "m", "--set", "stepz=3"),
+        ("train", "otaki2022", "--cohort", "study", "--out", "m"),
+        ("evaluate", "otaki2022", "--model", "study", "--cohort", "study", "--out", "t"),
+        ("reproduce", "yeung2022", "--cohort", "study", "--out", "t", "--precision", "8"),
     ],
     ids=lambda words: " ".join(words),
 )
