@@ -37,6 +37,7 @@ from myoscope.core import (
     StudyResult,
     Volume,
 )
+from myoscope.known_hearts import KnownHearts
 from myoscope.systems import MODELS
 
 _MAP_KINDS = ("CT", "MU MAP")
@@ -171,17 +172,22 @@ class AnalyzedStudy:
 def analyze_study(study: Study, *, settings: Settings, progress: Progress | None = None) -> AnalyzedStudy:
     """Every series of a study, and stress with rest."""
     tell = progress or (lambda step, fraction: None)
-    limits = settings.known_limits()
-    measured: list[_Measured] = []
+    limits, hearts = settings.known_limits(), KnownHearts()
     names = {series.name for series in study.series}
-    for n, series in enumerate(study.series):
+    by_series: dict[int, tuple[_Measured, ...]] = {}
+    # Hearts are surest in ungated images, which therefore go first.
+    for n, which in enumerate(sorted(range(len(study.series)), key=lambda k: study.series[k].gated)):
+        series = study.series[which]
         told = _scaled(tell, n / len(study.series), 1 / len(study.series))
         if series.kind in _MAP_KINDS:
-            measured.append(_Measured(SeriesResult(series, None, series.flags, used_for="attenuation map")))
+            by_series[which] = (_Measured(SeriesResult(series, None, series.flags, used_for="attenuation map")),)
         elif isinstance(series.image, Projections):
-            measured += analyze_projections(series, study, settings=settings, limits=limits, names=names, progress=told)
+            by_series[which] = analyze_projections(
+                series, study, settings=settings, limits=limits, hearts=hearts, names=names, progress=told
+            )
         else:
-            measured.append(_analyze_image(_Made(series), settings=settings, limits=limits, progress=told))
+            by_series[which] = (_analyze_image(_Made(series), settings, limits, hearts, told),)
+    measured = [one for which in range(len(study.series)) for one in by_series[which]]
     results = tuple(one.result for one in measured)
     states = {one.state.series.name: one.state for one in measured if one.state is not None}
     pairs = tuple(
@@ -242,17 +248,22 @@ def analyze_series(
     if isinstance(series.image, Projections):
         raise InvalidValue(f"{series.name} holds projections; analyze_projections reconstructs and analyses them")
     known = settings.known_limits() if limits is None else limits
-    return _analyze_image(_Made(series), settings=settings, limits=known, progress=progress).result
+    return _analyze_image(_Made(series), settings, known, KnownHearts(), progress).result
 
 
 def _analyze_image(
-    made: _Made, *, settings: Settings, limits: Sequence[io.SignedLimits], progress: Progress | None = None
+    made: _Made,
+    settings: Settings,
+    limits: Sequence[io.SignedLimits],
+    hearts: KnownHearts,
+    progress: Progress | None = None,
 ) -> _Measured:
     series = made.series
     assert isinstance(series.image, Volume)
     seconds: dict[str, float] = {}
     try:
-        state = _analyze_heart(made, series.image, settings, limits, seconds, progress or (lambda step, fraction: None))
+        tell = progress or (lambda step, fraction: None)
+        state = _analyze_heart(made, series.image, settings, limits, hearts, seconds, tell)
     except MyoscopeError as error:
         return _Measured(SeriesResult(series, None, series.flags, (f"{series.name}: {error}",), seconds))
     return _Measured(SeriesResult(series, state.heart, series.flags, (), seconds), state)
@@ -264,6 +275,7 @@ def analyze_projections(
     *,
     settings: Settings,
     limits: Sequence[io.SignedLimits] = (),
+    hearts: KnownHearts | None = None,
     names: set[str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[_Measured, ...]:
@@ -271,9 +283,11 @@ def analyze_projections(
 
     Wanted are the ungated image, the same corrected for attenuation if the study holds a map, and the gates. An image
     that the study already holds (same state, position, gating and correction) is not made again, and ungated images
-    come from ungated projections where both kinds were stored. ``names`` are the names taken so far.
+    come from ungated projections where both kinds were stored. ``names`` are the names taken so far, ``hearts`` those
+    found so far.
     """
     tell = progress or (lambda step, fraction: None)
+    hearts = KnownHearts() if hearts is None else hearts
     names = set() if names is None else names
     projections = series.image
     if not isinstance(projections, Projections):
@@ -308,7 +322,7 @@ def analyze_projections(
             continue
         seconds[f"reconstruct_{what}"] = elapsed()
         named = replace(made, series=replace(made.series, name=_free_name(made.series, names)))
-        found = _analyze_image(named, settings=settings, limits=limits, progress=_scaled(told, 0.6, 0.4))
+        found = _analyze_image(named, settings, limits, hearts, _scaled(told, 0.6, 0.4))
         found = replace(found, result=replace(found.result, seconds={"reconstruct": elapsed(), **found.result.seconds}))
         plain = found.state if what == "plain" else plain
         results.append(found)
@@ -527,6 +541,7 @@ def _analyze_heart(
     image: Volume,
     settings: Settings,
     limits: Sequence[io.SignedLimits],
+    hearts: KnownHearts,
     seconds: dict[str, float],
     tell: Progress,
 ) -> measure.State:
@@ -536,8 +551,8 @@ def _analyze_heart(
 
     tell(f"{series.name}: finding the left ventricle", 0.0)
     with _stopwatch() as elapsed:
-        ventricle, agreement = heart.find_left_ventricle(
-            summed, prefer=settings.finder, in_training_domain=like_training_set(series)
+        ventricle, agreement = hearts.find(
+            series, summed, finder=settings.finder, in_training_domain=like_training_set(series)
         )
     seconds["find"] = elapsed()
 
@@ -562,7 +577,10 @@ def _analyze_heart(
     with _stopwatch() as elapsed:
         if image.frame_axis == "gate":
             function = measure.measure_function(image, wall, sampling=settings.sampling, rng=rng, sex=series.sex.value)
-        kind, unknown = measure.study_kind(series, processing=str(series.acquisition.get("processing", AS_STORED)))
+        processing = str(series.acquisition.get("processing", AS_STORED))
+        if image.frame_axis == "gate":
+            processing += ", gates summed"
+        kind, unknown = measure.study_kind(series, processing=processing)
         noise = _noise_of(made, polar_map, still, function, settings)
         perfusion = measure.measure_perfusion(polar_map, kind, limits, noise=noise, rng=rng, unknown=unknown)
     seconds["measure"] = elapsed()

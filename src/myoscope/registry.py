@@ -39,7 +39,7 @@ from myoscope.virtual import StudyRow, image_study, study_columns, study_maps
 PATIENTS_PER_PART = 25
 _SETTINGS_FILE = "registry.json"
 # What a registry's content hangs on.
-_MAKERS = ("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify", "analyze.py", "virtual.py")
+_MAKERS = ("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify", "measure.py", "virtual.py")
 _PROVENANCE = f"virtual patients, not people; myoscope {myoscope.__version__}"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -274,6 +274,8 @@ def _sources_sha256() -> str:
         place = root / package
         for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    for limits in io.shipped_limits():
+        digest.update(limits.sha256.encode())
     return digest.hexdigest()
 
 
@@ -311,6 +313,7 @@ def _made_by(settings: RegistrySettings) -> tuple[str, ...]:
         *([] if len(settings.states) > 1 else [f"--state {settings.states[0]}"]),
         *([] if settings.gated else ["--ungated-only"]),
         *(["--all-positions"] if settings.all_positions else []),
+        *(["--even-sexes"] if settings.even_sexes else []),
     ]
     call = (
         f"myoscope simulate registry --seed {settings.seed} --patients {settings.patients} "
@@ -352,6 +355,7 @@ def _study(settings: RegistrySettings, index: int) -> StudyRow:
             states=settings.states,
             gated=settings.gated,
             all_positions=settings.all_positions,
+            limits=io.shipped_limits(),
             sex=("F", "M")[index // len(settings.sites) % 2] if settings.even_sexes else None,
         )
     except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:

@@ -30,7 +30,7 @@ OWN = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A system taught for four steps on 34 made-up patients; it knows nothing, but everything of it is there."""
+    """A system taught for four steps on thirty-four made-up patients: it knows nothing, but is whole."""
 
     system: CohortSystem
     settings: Any
