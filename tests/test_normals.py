@@ -6,7 +6,9 @@ from typer.testing import CliRunner
 
 from myoscope import io, normals
 from myoscope.cli import app
-from myoscope.core import Cohort, Column, InvalidValue
+from myoscope.core import CardiacFrame, Cohort, Column, Grid, InvalidValue
+from myoscope.heart import sample_wall
+from myoscope.simulate import lv_phantom
 from myoscope.simulate.sites import SITES
 from myoscope.virtual import kind_of
 
@@ -45,6 +47,13 @@ def test_limits_of_a_virtual_centre_fit_the_studies_it_writes(tmp_path: Path) ->
     study = kind_of(SITES["harbour"], "F", "stress", "supine", corrected=False)
     assert not found[0].kind.differences(study)
     assert found[0].kind.differences(kind_of(SITES["coast"], "F", "stress", "supine", corrected=False))
+
+
+def test_limits_are_of_maps_as_an_analysis_samples_them(tmp_path: Path) -> None:
+    found = normals.limits_of_cohorts([io.read_cohort(write_cohort(tmp_path / "c", n=20))])
+    grid = Grid.axis_aligned((32, 32, 28), spacing_mm=6.0)
+    phantom = lv_phantom(grid, frame=CardiacFrame(np.zeros(3), np.array([0.5, -0.8, -0.35])), fwhm_mm=9.0)
+    found[0].require_cells(sample_wall(phantom.volume, phantom.surfaces, method="surface"))
 
 
 def test_another_centre_is_named_as_its_table_names_it(tmp_path: Path) -> None:

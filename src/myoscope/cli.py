@@ -147,6 +147,9 @@ def analyze(
         float | None,
         typer.Option(min=2000, max=60000, help="Heart rate x systolic pressure at rest, mmHg/min."),
     ] = None,
+    models: Annotated[
+        list[Path] | None, typer.Option(help="Folder of trained models, beside those that come along; once for each.")
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -175,6 +178,7 @@ def analyze(
             limits=tuple(limits or ()),
             flow=FlowSettings(model=None if flow_model is None else model_named(flow_model)),
             rest_rate_pressure=rest_rate_pressure,
+            models=tuple(models or ()),
         )
         with _progress(quiet) as progress:
             result = run(paths, out, settings=settings, progress=progress)
@@ -642,6 +646,8 @@ def _finish(result: StudyResult, out: Path, quiet: bool) -> None:
                 typer.echo(f"{one.series.name}: {flag.severity}: {flag.message}", err=True)
         for reason in one.not_done:
             typer.echo(reason, err=True)
+    for model in () if quiet else result.models:
+        typer.echo(f"{model.system}: {model.predictions[0]}. {model.warning}")
     for sentence in result.skipped:
         typer.echo(f"Left out: {sentence}", err=True)
     if not quiet:

@@ -20,6 +20,7 @@ from myoscope.core import AS_STORED, InvalidValue, NormalLimits, StudyKind
 from myoscope.core.geometry import FloatArray
 from myoscope.simulate.deficit import SHARE_OF_WALL
 from myoscope.simulate.sites import SITES, Position, State
+from myoscope.systems.perfusion_inputs import SAMPLED_BY
 from myoscope.virtual import kind_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def limits_of_cohorts(
                 np.stack(enough[kind]),
                 area_mm2=_AVERAGE_WALL_MM2 * SHARE_OF_WALL,
                 kind=kind,
-                method="surface",
+                method=SAMPLED_BY,
                 provenance=provenance,
                 rng=np.random.default_rng(_SEED),
             )

@@ -256,6 +256,7 @@ def _describe(
         patient_name=f"Synthetic^{patient.identifier}",
         patient_id=f"SYNTHETIC-{patient.identifier}",
         sex=person.sex,
+        age_y=person.age_y,
         state=look.state,
         position=look.position,
         gantry=None if look.position == "upright" else "head-first",
