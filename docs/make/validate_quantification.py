@@ -275,9 +275,9 @@ def phase(rows: Sequence[Row]) -> list[str]:
         right.append(mean_phase(counts, late) > mean_phase(counts, ~late))
     rng = np.random.default_rng(SEED + 1)
     segment_sd = []
+    numbers = SEGMENT_OF_PLACE.astype(int)
     for segment in range(1, 18):
-        where = segment == SEGMENT_OF_PLACE
-        found = [mean_phase(rng.poisson(gates(0.0)), where) for _ in range(60)]
+        found = [mean_phase(rng.poisson(gates(0.0)), numbers == segment) for _ in range(60)]
         segment_sd.append(float(np.std(found)))
     spread = np.array([scan["phase_sd_deg"] for _, scan in flat(rows)])
     quiet = np.array([scan["phase_sd_deg"] for _, scan in flat(rows, quiet=True)])
