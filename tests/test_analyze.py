@@ -173,7 +173,7 @@ def ct_series(**changes: Any) -> Series:
 
 
 def studied(study: Study, *, settings: Settings) -> tuple[SeriesResult, ...]:
-    return analyze_study(study, settings=settings)[0]
+    return analyze_study(study, settings=settings).series
 
 
 def by_name(results: tuple[SeriesResult, ...]) -> dict[str, SeriesResult]:

@@ -18,9 +18,10 @@ from myoscope.simulate.pet_tracers import PetTracerName
 from myoscope.simulate.referral import POPULATIONS
 from myoscope.simulate.sites import Tracer
 
-VERBS = ("analyze", "demo", "info", "list", "simulate")
+VERBS = ("analyze", "demo", "info", "list", "simulate", "limits", "train", "evaluate", "reproduce")
 COMMANDS = (
-    *("analyze", "demo", "info", "list", "simulate patient", "simulate registry", "simulate reference"),
+    *("analyze", "demo", "info", "list", "train", "evaluate", "reproduce", "limits build", "limits show"),
+    *("simulate patient", "simulate registry", "simulate reference"),
     *("simulate pet-patient", "simulate pet-registry"),
 )
 BAD_CALL, NOTHING_TO_ANALYSE = 2, 3
@@ -112,6 +113,13 @@ def test_list_gives_the_same_systems_as_text_and_as_json() -> None:
             "r",
         ),
         ("simulate", "reference", "--tier", "maps", "--shard", "99", "--out", "r"),
+        ("train", "betancur2018", "--out", "m"),
+        ("train", "betancur2017", "--cohort", "study", "--out", "m"),
+        ("train", "lv_wall", "--cohort", "study", "--out", "m"),
+        ("train", "otaki2022", "--cohort", "study", "--out", "m", "--set", "stepz=3"),
+        ("train", "otaki2022", "--cohort", "study", "--out", "m"),
+        ("evaluate", "otaki2022", "--model", "study", "--cohort", "study", "--out", "t"),
+        ("reproduce", "yeung2022", "--cohort", "study", "--out", "t", "--precision", "8"),
     ],
     ids=lambda words: " ".join(words),
 )

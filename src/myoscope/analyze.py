@@ -2,8 +2,8 @@
 
 read -> reconstruct projections that nobody has reconstructed, corrected for attenuation where there is a map -> (per
 image) find the left ventricle -> fit its surfaces -> sample the polar map -> reorient -> measure perfusion and function
-(`measure.py`), and blood flow where the image is dynamic (`flow_study.py`) -> compare stress with rest -> write
-``result.json``, ``report.html`` and images, all at once by an atomic rename.
+(`measure.py`), and blood flow where the image is dynamic (`flow_study.py`) -> compare stress with rest -> ask
+trained models -> write ``result.json``, ``report.html`` and images, all at once by an atomic rename.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from myoscope.core import (
     Flag,
     HeartResult,
     InvalidValue,
+    ModelReport,
     MyoscopeError,
+    NormalLimits,
     PairResult,
     PolarMap,
     Projections,
@@ -36,6 +38,8 @@ from myoscope.core import (
     StudyResult,
     Volume,
 )
+from myoscope.known_hearts import KnownHearts
+from myoscope.systems import MODELS
 
 _MAP_KINDS = ("CT", "MU MAP")
 _DYNAMIC = "DYNAMIC PET"
@@ -55,8 +59,9 @@ class Settings:
     elsewhere. ``sampling``: how the wall's counts become polar-map values (see ``heart.sample_wall``).
     ``resolution_fwhm_mm``: the reconstructed resolution, where it is known better than by the voxel size.
     ``reconstruction``: how projections become images. ``limits``: folders of normal limits besides those that come
-    with the program; ``seed`` of the draws that intervals come from. ``flow`` is how blood flow is measured,
-    ``rest_rate_pressure`` heart rate times systolic pressure at rest, to which files have no word.
+    with the program; ``models`` folders of trained models, likewise; ``seed`` of the draws that intervals come from.
+    ``flow`` is how blood flow is measured, ``rest_rate_pressure`` heart rate times systolic pressure at rest, to which
+    files have no word.
     """
 
     finder: Literal["auto", "network", "model"] = "auto"
@@ -66,6 +71,7 @@ class Settings:
     overwrite: bool = False
     reconstruction: reconstruct.ReconstructionSettings = field(default_factory=reconstruct.ReconstructionSettings)
     limits: tuple[Path, ...] = ()
+    models: tuple[Path, ...] = ()
     seed: int = 1
     flow: flow_study.FlowSettings = field(default_factory=flow_study.FlowSettings)
     rest_rate_pressure: float | None = None
@@ -74,6 +80,28 @@ class Settings:
         """The user's limits, and those that come with the program."""
         own = [one for folder in self.limits for one in io.read_limits_folder(folder)]
         return (*own, *io.shipped_limits())
+
+    def known_models(self) -> dict[str, Path]:
+        """The folder of the model of each system: the user's before the program's.
+
+        Raises
+        ------
+        InvalidValue
+            A folder of the user's holds no model.
+        """
+        roots = [*self.models, *([MODELS] if MODELS.is_dir() else [])]
+        if not roots:
+            return {}
+        # Asking models brings scipy's statistics and more, which most analyses do without.
+        from myoscope.systems.one_study import model_folders
+
+        found: dict[str, Path] = {}
+        for root in roots:
+            here = model_folders(root)
+            if not here and root in self.models:
+                raise InvalidValue(f"{root} holds no trained model that an analysis can ask (myoscope train makes one)")
+            found = here | found
+        return found
 
 
 def analyze(
@@ -91,18 +119,24 @@ def analyze(
     settings = settings or Settings()
     tell = progress or (lambda step, fraction: None)
     io.refuse_existing(out, replace=settings.overwrite, sign="result.json", keep=paths)
+    settings.known_models()
 
     tell("reading", 0.0)
     with _stopwatch() as reading:
         found = io.read_paths(paths)
-    series, pairs = analyze_study(found.study, settings=settings, progress=_scaled(tell, 0.1, 0.8))
+    study = analyze_study(found.study, settings=settings, progress=_scaled(tell, 0.1, 0.75))
+    tell("asking models", 0.85)
+    with _stopwatch() as asking:
+        models, silent = ask_models(study.states, settings=settings)
     result = StudyResult(
-        series=series,
-        pairs=pairs,
+        series=study.series,
+        pairs=study.pairs,
+        models=models,
+        models_silent=silent,
         flags=(*found.study.flags, *found.flags),
         skipped=found.skipped,
         software=f"myoscope {myoscope.__version__}",
-        seconds={"read": reading()},
+        seconds={"read": reading(), "models": asking()},
         left_out=found.left_out,
     )
 
@@ -132,30 +166,41 @@ class _Made:
     ventricle: tuple[heart.LeftVentricle, Mapping[str, float]] | None = None
 
 
-def analyze_study(
-    study: Study, *, settings: Settings, progress: Progress | None = None
-) -> tuple[tuple[SeriesResult, ...], tuple[PairResult, ...]]:
-    """All series of a study in their order, what is reconstructed from projections after them, and stress with rest."""
+@dataclass(frozen=True, eq=False, slots=True)
+class AnalyzedStudy:
+    """All series of a study in their order, what was reconstructed from projections after them; stress with rest.
+
+    ``states`` holds, for each series with a heart, what was measured on it.
+    """
+
+    series: tuple[SeriesResult, ...]
+    pairs: tuple[PairResult, ...]
+    states: tuple[measure.State, ...]
+
+
+def analyze_study(study: Study, *, settings: Settings, progress: Progress | None = None) -> AnalyzedStudy:
+    """Every series of a study, and stress with rest."""
     tell = progress or (lambda step, fraction: None)
-    limits = settings.known_limits()
-    by_place: dict[int, list[_Measured]] = {}
+    limits, hearts = settings.known_limits(), KnownHearts()
+    by_place: dict[int, tuple[_Measured, ...]] = {}
     names = {series.name for series in study.series}
-    # What a first injection left is taken off the second study, so dynamic series come in the order of their times.
-    order = sorted(range(len(study.series)), key=lambda n: (_began_after_s(study.series[n]) or 0.0, n))
-    for done, n in enumerate(order):
+    # Hearts are surest in ungated images, which therefore go first; what a first injection left is taken off the second
+    # study, so dynamic series come in the order of their times.
+    began = {n: _began_after_s(series) or 0.0 for n, series in enumerate(study.series)}
+    for done, n in enumerate(sorted(began, key=lambda n: (study.series[n].gated, began[n], n))):
         series = study.series[n]
         told = _scaled(tell, done / len(study.series), 1 / len(study.series))
         if series.kind in _MAP_KINDS:
-            by_place[n] = [_Measured(SeriesResult(series, None, series.flags, used_for="attenuation map"))]
+            by_place[n] = (_Measured(SeriesResult(series, None, series.flags, used_for="attenuation map")),)
         elif isinstance(series.image, Projections):
-            by_place[n] = list(
-                analyze_projections(series, study, settings=settings, limits=limits, names=names, progress=told)
+            by_place[n] = analyze_projections(
+                series, study, settings=settings, limits=limits, hearts=hearts, names=names, progress=told
             )
         elif series.kind == _DYNAMIC:
             before = [one for found in by_place.values() for one in found if one.result.series.kind == _DYNAMIC]
-            by_place[n] = [_analyze_dynamic(series, before, settings=settings, limits=limits, progress=told)]
+            by_place[n] = (_analyze_dynamic(series, before, settings=settings, limits=limits, progress=told),)
         else:
-            by_place[n] = [_analyze_image(_Made(series), settings=settings, limits=limits, progress=told)]
+            by_place[n] = (_analyze_image(_Made(series), settings, limits, hearts, told),)
     measured = [one for n in sorted(by_place) for one in by_place[n]]
     results = tuple(one.result for one in measured)
     states = {one.state.series.name: one.state for one in measured if one.state is not None}
@@ -165,7 +210,46 @@ def analyze_study(
         if [member.series.state.value for member in pair.members] == ["stress", "rest"]
         for stress, rest in [[states[member.series.name] for member in pair.members]]
     )
-    return results, pairs
+    return AnalyzedStudy(results, pairs, tuple(states.values()))
+
+
+def ask_models(
+    states: Sequence[measure.State], *, settings: Settings
+) -> tuple[tuple[ModelReport, ...], tuple[str, ...]]:
+    """What trained models say of a study's stress images, and for each that says nothing one sentence why.
+
+    An ungated image goes before the sum of gates, which has the same counts but another blur.
+    """
+    folders = settings.known_models()
+    stress = [one for one in states if one.series.state.value == "stress"]
+    if not folders or not stress:
+        return (), ()
+    from myoscope.systems import one_study
+
+    maps: dict[str, PolarMap] = {}
+    names: dict[str, str] = {}
+    limits: dict[str, NormalLimits] = {}
+    for one in sorted(stress, key=lambda one: one.series.gated):
+        image = f"stress_{one.series.position.value or 'supine'}{'_ac' * (one.series.corrected.value == 'yes')}"
+        if image not in maps:
+            maps[image], names[image] = one.heart.polar_map, one.series.name
+            if one.perfusion.normal is not None:
+                limits[image] = one.perfusion.normal
+    known: dict[str, float] = {}
+    ages = [one.series.age_y for one in stress if one.series.age_y is not None]
+    if ages:
+        known["age_y"] = ages[0]
+    for one in stress:
+        thickening = None if one.function is None else measure.count_thickening(one.function)
+        if one.function is not None and one.function.ventricular is not None and thickening is not None:
+            maps |= {"stress_motion": one.heart.maps["motion"], "stress_thickening": thickening}
+            known |= {
+                "stress_edv_mL": one.function.ventricular.edv_mL,
+                "stress_esv_mL": one.function.ventricular.esv_mL,
+            }
+            break
+    sex = next((one.series.sex.value for one in stress if one.series.sex.value in ("F", "M")), "")
+    return one_study.model_reports(one_study.StudyInputs(maps, sex or "", limits, known, names), folders)
 
 
 def analyze_series(
@@ -179,17 +263,22 @@ def analyze_series(
     if isinstance(series.image, Projections):
         raise InvalidValue(f"{series.name} holds projections; analyze_projections reconstructs and analyses them")
     known = settings.known_limits() if limits is None else limits
-    return _analyze_image(_Made(series), settings=settings, limits=known, progress=progress).result
+    return _analyze_image(_Made(series), settings, known, KnownHearts(), progress).result
 
 
 def _analyze_image(
-    made: _Made, *, settings: Settings, limits: Sequence[io.SignedLimits], progress: Progress | None = None
+    made: _Made,
+    settings: Settings,
+    limits: Sequence[io.SignedLimits],
+    hearts: KnownHearts,
+    progress: Progress | None = None,
 ) -> _Measured:
     series = made.series
     assert isinstance(series.image, Volume)
     seconds: dict[str, float] = {}
     try:
-        state = _analyze_heart(made, series.image, settings, limits, seconds, progress or (lambda step, fraction: None))
+        tell = progress or (lambda step, fraction: None)
+        state = _analyze_heart(made, series.image, settings, limits, hearts, seconds, tell)
     except MyoscopeError as error:
         return _Measured(SeriesResult(series, None, series.flags, (f"{series.name}: {error}",), seconds))
     return _Measured(SeriesResult(series, state.heart, series.flags, (), seconds), state)
@@ -225,7 +314,7 @@ def _analyze_dynamic(
         return _Measured(SeriesResult(series, None, series.flags, (f"{series.name}: {error}",)))
     still = replace(series, image=late)
     made = _Made(still, ventricle=ventricle)
-    found = _analyze_image(made, settings=settings, limits=limits, progress=_scaled(progress, 0.3, 0.3))
+    found = _analyze_image(made, settings, limits, KnownHearts(), _scaled(progress, 0.3, 0.3))
     result, state = replace(found.result, series=series), found.state
     if state is None:
         return _Measured(result)
@@ -318,6 +407,7 @@ def analyze_projections(
     *,
     settings: Settings,
     limits: Sequence[io.SignedLimits] = (),
+    hearts: KnownHearts | None = None,
     names: set[str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[_Measured, ...]:
@@ -325,9 +415,11 @@ def analyze_projections(
 
     Wanted are the ungated image, the same corrected for attenuation if the study holds a map, and the gates. An image
     that the study already holds (same state, position, gating and correction) is not made again, and ungated images
-    come from ungated projections where both kinds were stored. ``names`` are the names taken so far.
+    come from ungated projections where both kinds were stored. ``names`` are the names taken so far, ``hearts`` those
+    found so far.
     """
     tell = progress or (lambda step, fraction: None)
+    hearts = KnownHearts() if hearts is None else hearts
     names = set() if names is None else names
     projections = series.image
     if not isinstance(projections, Projections):
@@ -362,7 +454,7 @@ def analyze_projections(
             continue
         seconds[f"reconstruct_{what}"] = elapsed()
         named = replace(made, series=replace(made.series, name=_free_name(made.series, names)))
-        found = _analyze_image(named, settings=settings, limits=limits, progress=_scaled(told, 0.6, 0.4))
+        found = _analyze_image(named, settings, limits, hearts, _scaled(told, 0.6, 0.4))
         found = replace(found, result=replace(found.result, seconds={"reconstruct": elapsed(), **found.result.seconds}))
         plain = found.state if what == "plain" else plain
         results.append(found)
@@ -480,6 +572,7 @@ def _image_of(
         tracer=series.tracer,
         camera=series.camera,
         sex=series.sex,
+        age_y=series.age_y,
         series_uid_sha256=series.series_uid_sha256,
         frame_of_reference_sha256=series.frame_of_reference_sha256,
         sources=(*series.sources, *(map_series.sources if what == "corrected" and map_series else ())),
@@ -580,6 +673,7 @@ def _analyze_heart(
     image: Volume,
     settings: Settings,
     limits: Sequence[io.SignedLimits],
+    hearts: KnownHearts,
     seconds: dict[str, float],
     tell: Progress,
 ) -> measure.State:
@@ -591,8 +685,8 @@ def _analyze_heart(
 
     tell(f"{series.name}: finding the left ventricle", 0.0)
     with _stopwatch() as elapsed:
-        ventricle, agreement = made.ventricle or heart.find_left_ventricle(
-            summed, prefer=settings.finder, in_training_domain=like_training_set(series)
+        ventricle, agreement = made.ventricle or hearts.find(
+            series, summed, finder=settings.finder, in_training_domain=like_training_set(series)
         )
     seconds["find"] = elapsed()
 
@@ -617,7 +711,10 @@ def _analyze_heart(
     with _stopwatch() as elapsed:
         if image.frame_axis == "gate":
             function = measure.measure_function(image, wall, sampling=settings.sampling, rng=rng, sex=series.sex.value)
-        kind, unknown = measure.study_kind(series, processing=str(series.acquisition.get("processing", AS_STORED)))
+        processing = str(series.acquisition.get("processing", AS_STORED))
+        if image.frame_axis == "gate":
+            processing += ", gates summed"
+        kind, unknown = measure.study_kind(series, processing=processing)
         noise = _noise_of(made, polar_map, still, function, settings)
         perfusion = measure.measure_perfusion(polar_map, kind, limits, noise=noise, rng=rng, unknown=unknown)
     seconds["measure"] = elapsed()

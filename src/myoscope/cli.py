@@ -136,6 +136,9 @@ def analyze(
     resolution_mm: Annotated[
         float | None, typer.Option(min=1, max=40, help="Reconstructed resolution (FWHM, mm), if known.")
     ] = None,
+    limits: Annotated[
+        list[Path] | None, typer.Option(help="Folder of normal limits, beside those that come along; once for each.")
+    ] = None,
     colours: Annotated[str | None, typer.Option(help="Colour table that the report opens with.")] = None,
     flow_model: Annotated[
         str | None, typer.Option(help="Model of blood flow in dynamic PET, such as lortie [the usual one].")
@@ -143,6 +146,9 @@ def analyze(
     rest_rate_pressure: Annotated[
         float | None,
         typer.Option(min=2000, max=60000, help="Heart rate x systolic pressure at rest, mmHg/min."),
+    ] = None,
+    models: Annotated[
+        list[Path] | None, typer.Option(help="Folder of trained models, beside those that come along; once for each.")
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -169,8 +175,10 @@ def analyze(
             resolution_fwhm_mm=resolution_mm,
             colour_table=table,
             overwrite=overwrite,
+            limits=tuple(limits or ()),
             flow=FlowSettings(model=None if flow_model is None else model_named(flow_model)),
             rest_rate_pressure=rest_rate_pressure,
+            models=tuple(models or ()),
         )
         with _progress(quiet) as progress:
             result = run(paths, out, settings=settings, progress=progress)
@@ -345,6 +353,7 @@ def simulate_registry(
     all_positions: Annotated[
         bool, typer.Option("--all-positions", help="Stress in every position of the site, not the first alone.")
     ] = False,
+    even_sexes: Annotated[bool, typer.Option("--even-sexes", help="As many women as men at each site.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -366,6 +375,7 @@ def simulate_registry(
             states=tuple(s.value for s in State if s in state) if state else ("stress", "rest"),
             gated=not ungated_only,
             all_positions=all_positions,
+            even_sexes=even_sexes,
         )
         with _progress(quiet) as progress:
             sha256 = run(settings, out, workers=workers, overwrite=overwrite, progress=progress)
@@ -519,6 +529,68 @@ def reproduce(
             typer.echo(f"Model, tables and pictures: {out}")
 
 
+limits = typer.Typer(no_args_is_help=True, help="Normal limits: make them from a cohort, or look at them.")
+app.add_typer(limits, name="limits")
+
+
+@limits.command("build")
+def limits_build(
+    cohorts: Annotated[list[Path], typer.Argument(metavar="COHORT...", help="Cohort folders.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the limits; it must not exist yet.")],
+    least: Annotated[int, typer.Option(min=10, help="Fewest normal patients of a kind.")] = 20,
+    signer: Annotated[str, typer.Option(help="Sign in this name, with --key or a new key that is not kept.")] = "",
+    key: Annotated[Path | None, typer.Option(help="Private key to sign with (PEM, Ed25519); made if missing.")] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make normal limits from the low-likelihood patients of cohorts, a file for each kind of study.
+
+    A kind is a sex, tracer, camera, position, state and correction. Exit codes: 0 written; 2 bad call.
+    """
+    if key is not None and not signer:
+        _leave("A key signs in somebody's name; give it with --signer.", Exit.BAD_CALL)
+    with _errors_in_one_sentence(debug, refused=Exit.BAD_CALL):
+        from myoscope import io, normals
+
+        if not overwrite:
+            io.refuse_existing(out, replace=False)
+        with _progress(quiet) as progress:
+            made = normals.limits_of_cohorts([io.read_cohort(c) for c in cohorts], least=least, progress=progress)
+        private = None
+        if signer:
+            private = io.load_key(key) if key is not None and key.exists() else io.new_key()
+            if key is not None and not key.exists():
+                io.save_key(private, key)
+        normals.write_limits_folder(made, out, key=private, signer_name=signer, overwrite=overwrite)
+        if not quiet:
+            for one in made:
+                typer.echo(f"n = {one.n:<4} {one.kind}")
+            typer.echo(f"Normal limits for {len(made)} kinds of study: {out}")
+
+
+@limits.command("show")
+def limits_show(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH...]", help="Files or folders of limits [those that come along]."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Say for whom normal limits are, of how many studies, and who signed them."""
+    with _errors_in_one_sentence(debug, refused=Exit.BAD_CALL):
+        from myoscope import io
+
+        known = list(io.shipped_limits()) if not paths else []
+        for path in paths or ():
+            known += io.read_limits_folder(path) if path.is_dir() else [io.read_limits(path)]
+        if not known:
+            typer.echo("There are no normal limits here.")
+        for one in known:
+            signed = "not signed" if one.signer is None else f"signed by {one.signer.name}"
+            typer.echo(f"{one.sha256[:12]}  n = {one.limits.n:<4} {one.limits.kind}; {signed}; {one.limits.provenance}")
+
+
 @app.command()
 def info(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders of one patient's study.")],
@@ -574,6 +646,8 @@ def _finish(result: StudyResult, out: Path, quiet: bool) -> None:
                 typer.echo(f"{one.series.name}: {flag.severity}: {flag.message}", err=True)
         for reason in one.not_done:
             typer.echo(reason, err=True)
+    for model in () if quiet else result.models:
+        typer.echo(f"{model.system}: {model.predictions[0]}. {model.warning}")
     for sentence in result.skipped:
         typer.echo(f"Left out: {sentence}", err=True)
     if not quiet:

@@ -43,7 +43,7 @@ _SETTINGS_FILE = "registry.json"
 # What a registry's content hangs on.
 _MAKERS = (
     *("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify"),
-    *("flow_study.py", "analyze.py", "virtual.py", "virtual_pet.py"),
+    *("flow_study.py", "measure.py", "virtual.py", "virtual_pet.py"),
 )
 _PROVENANCE = f"virtual patients, not people; myoscope {myoscope.__version__}"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -285,6 +285,8 @@ def _sources_sha256() -> str:
         place = root / package
         for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    for limits in io.shipped_limits():
+        digest.update(limits.sha256.encode())
     return digest.hexdigest()
 
 
@@ -322,6 +324,7 @@ def _made_by(settings: RegistrySettings) -> tuple[str, ...]:
         *([] if len(settings.states) > 1 else [f"--state {settings.states[0]}"]),
         *([] if settings.gated or settings.pet else ["--ungated-only"]),
         *(["--all-positions"] if settings.all_positions else []),
+        *(["--even-sexes"] if settings.even_sexes else []),
     ]
     verb = "registry" if settings.pet is None else f"pet-registry --tracer {settings.pet}"
     call = (
@@ -366,6 +369,7 @@ def _study(settings: RegistrySettings, index: int) -> StudyRow:
             states=settings.states,
             gated=settings.gated,
             all_positions=settings.all_positions,
+            limits=io.shipped_limits(),
             sex=("F", "M")[index // len(settings.sites) % 2] if settings.even_sexes else None,
         )
     except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:

@@ -120,8 +120,8 @@ def analysed() -> tuple[tuple[SeriesResult, ...], tuple[PairResult, ...], dict[s
                 acquisition={"began_after_first_s": 900.0 * (1 - k)},
             )
         )
-    results, pairs = analyze_study(Study("key", tuple(series)), settings=Settings(rest_rate_pressure=9000.0))
-    return results, pairs, scenes
+    found = analyze_study(Study("key", tuple(series)), settings=Settings(rest_rate_pressure=9000.0))
+    return found.series, found.pairs, scenes
 
 
 def test_an_analysis_gives_flow_of_both_states_in_the_order_of_the_study(
@@ -167,7 +167,8 @@ def test_reserve_of_two_models_is_refused(
 
 def test_a_dynamic_series_without_a_tracer_says_so_and_stops_nothing(image: Volume) -> None:
     series = Series(name="dynamic", kind="DYNAMIC PET", image=image)
-    (result,), pairs = analyze_study(Study("key", (series,)), settings=Settings())
+    found = analyze_study(Study("key", (series,)), settings=Settings())
+    (result,) = found.series
     assert result.heart is None
-    assert not pairs
+    assert not found.pairs
     assert "which tracer" in result.not_done[0]

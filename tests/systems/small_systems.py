@@ -19,8 +19,8 @@ from myoscope.systems import SYSTEMS
 from myoscope.systems.contract import CohortSystem, load_system, settings_with
 
 NAMES = [system.name for system in SYSTEMS if system.learns_from == "cohort"]
-_BRIEF = ["members=3", "steps=4", "batch=8", "validate_every=2", "patience=2", "widths=4,4,4"]
-_OWN = {
+BRIEF = ["members=3", "steps=4", "batch=8", "validate_every=2", "patience=2", "widths=4,4,4"]
+OWN = {
     "betancur2018": ["hidden=4"],
     "betancur2019": ["hidden=4"],
     "otaki2022": ["hidden=4"],
@@ -30,7 +30,7 @@ _OWN = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A system taught for four steps on thirty-four made-up patients; it knows nothing, but everything of it is there."""
+    """A system taught for four steps on thirty-four made-up patients: it knows nothing, but is whole."""
 
     system: CohortSystem
     settings: Any
@@ -67,7 +67,7 @@ def trained_system(name: str, cohorts: tuple[io.CohortFolder, io.CohortFolder], 
     from filelock import FileLock
 
     system = load_system(name)
-    settings = settings_with(system.Settings(), [*_BRIEF, *_OWN[name]])
+    settings = settings_with(system.Settings(), [*BRIEF, *OWN[name]])
     examples = system.prepare([cohorts[0]], settings, normals=[cohorts[1]])
     folder = shared / name
     with FileLock(shared / f"{name}.lock"):

@@ -12,6 +12,7 @@ from myoscope.core.errors import InvalidValue
 from myoscope.core.flow import FlowResult, ReserveResult
 from myoscope.core.geometry import CardiacFrame, FloatArray, frozen
 from myoscope.core.limits import StudyKind
+from myoscope.core.model_report import ModelReport
 from myoscope.core.polar_map import PolarMap
 from myoscope.core.study import Flag, Series
 from myoscope.core.surfaces import Surfaces
@@ -200,6 +201,7 @@ class StudyResult:
     """Everything an analysis found about one study, and what it could not do and why.
 
     ``pairs`` compare stress with rest, ``summary`` says in sentences what was measured, in the order of an ASNC report.
+    ``models`` is what trained models say of it; ``models_silent`` has one sentence for each that says nothing.
     ``skipped`` has one sentence for each input file that was left out, naming it, for the terminal; ``left_out`` the
     same without names, for what is written.
     """
@@ -212,6 +214,8 @@ class StudyResult:
     left_out: tuple[str, ...] = ()
     pairs: tuple[PairResult, ...] = ()
     summary: tuple[str, ...] = ()
+    models: tuple[ModelReport, ...] = ()
+    models_silent: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -75,7 +75,8 @@ class Series:
     ``kind`` is the NM image type (``TOMO``, ``GATED TOMO``, ``RECON TOMO``, ``RECON GATED TOMO``), ``NIFTI``,
     ``INTERFILE``, ``CT`` (in HU), or ``MU MAP`` (attenuation in 1/cm). ``state`` is stress or rest; ``gated``,
     ``corrected`` (attenuation-corrected: yes or no), ``position`` (supine, prone, upright), ``tracer``, ``camera``,
-    ``sex`` likewise. ``name`` is a short file-safe label without identifiers, unique within the study.
+    ``sex`` likewise; ``age_y`` in whole years, None if not stated. ``name`` is a short file-safe label without
+    identifiers, unique within the study.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Series:
     tracer: Stated = MISSING
     camera: Stated = MISSING
     sex: Stated = MISSING
+    age_y: float | None = None
     series_uid_sha256: str = ""
     frame_of_reference_sha256: str = ""
     sources: tuple[SourceFile, ...] = ()
@@ -96,6 +98,8 @@ class Series:
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "-_" for c in self.name):
             raise InvalidValue(f"a series name is letters, digits, - and _ (it becomes a folder), got {self.name!r}")
+        if self.age_y is not None and not 0 <= self.age_y < 130:
+            raise InvalidValue(f"{self.name}: nobody is {self.age_y:g} years old")
         object.__setattr__(self, "sources", tuple(self.sources))
         object.__setattr__(self, "flags", tuple(self.flags))
         object.__setattr__(self, "acquisition", dict(self.acquisition))

@@ -25,6 +25,7 @@ from myoscope.io.dicom_write import write_nm as write_nm
 from myoscope.io.dicom_write import write_nm_projections as write_nm_projections
 from myoscope.io.interfile import read_interfile as read_interfile
 from myoscope.io.interfile import write_interfile as write_interfile
+from myoscope.io.limits_file import KEY_FILE as KEY_FILE
 from myoscope.io.limits_file import SignedLimits as SignedLimits
 from myoscope.io.limits_file import Signer as Signer
 from myoscope.io.limits_file import limits_file_name as limits_file_name

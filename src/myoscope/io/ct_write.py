@@ -107,6 +107,8 @@ def _slice(volume: Volume, stored: NDArray[np.uint16], number: int, about: NmDes
     ds.SeriesNumber, ds.AcquisitionNumber, ds.InstanceNumber = about.series_number, 1, number + 1
     ds.PatientName, ds.PatientID = dicom_text(about.patient_name), dicom_text(about.patient_id)
     ds.PatientBirthDate, ds.PatientSex = "", about.sex or ""
+    if about.age_y is not None:
+        ds.PatientAge = f"{about.age_y:03.0f}Y"
     add_comments(ds, about)
     ds.BodyPartExamined = "CHEST"
     ds.PatientPosition = PATIENT_TERMS.get((about.position or "supine", about.gantry), "HFS")

@@ -76,6 +76,7 @@ class Description:
     tracer: Stated
     camera: Stated
     sex: Stated
+    age_y: float | None
     flags: tuple[Flag, ...]
 
 
@@ -114,7 +115,7 @@ def describe(header: Header, *, gated: bool, window_keV: tuple[float, float] | N
                 "info",
             )
         )
-    return Description(state, corrected, position, tracer, _camera(header), _sex(header), tuple(flags))
+    return Description(state, corrected, position, tracer, _camera(header), _sex(header), _age_y(header), tuple(flags))
 
 
 def describe_words(text: str, what: str) -> Stated:
@@ -334,6 +335,14 @@ def _model(text: str) -> str:
 def _sex(header: Header) -> Stated:
     sex = header.text("PatientSex").upper()
     return Stated(sex, "header", "PatientSex") if sex in ("M", "F", "O") else MISSING
+
+
+def _age_y(header: Header) -> float | None:
+    """Age in whole years as DICOM states it (three digits and a letter), None for infants and anything else."""
+    text = header.text("PatientAge").strip().upper()
+    stated = re.fullmatch(r"(\d{3})Y", text)
+    age_y = None if stated is None else float(stated[1])
+    return age_y if age_y is not None and 0 < age_y < 130 else None
 
 
 def name_series(facts: Iterable[str | None]) -> str:

@@ -144,6 +144,7 @@ class NmDescription:
     patient_name: str = f"{NEUTRAL_PATIENT}^"
     patient_id: str = NEUTRAL_PATIENT
     sex: str | None = None
+    age_y: float | None = None
     state: str | None = None
     corrected: bool | None = None
     position: str | None = None
@@ -171,6 +172,8 @@ class NmDescription:
                 raise InvalidValue(f"{name} is {', '.join(allowed)} or not stated, got {value!r}")
         if self.sex not in (None, "F", "M", "O"):
             raise InvalidValue(f"sex is F, M, O or not stated in DICOM, got {self.sex!r}")
+        if self.age_y is not None and not 0 < self.age_y < 130:
+            raise InvalidValue(f"nobody is {self.age_y:g} years old")
         if self.study_date and not (len(self.study_date) == 8 and self.study_date.isdigit()):
             raise InvalidValue(f"a DICOM date is eight digits YYYYMMDD, got {self.study_date!r}")
         if self.dose_MBq is not None and not 0 < self.dose_MBq < 1e5:
@@ -333,6 +336,7 @@ def _completed(about: NmDescription, series: Series | None) -> NmDescription:
         tracer=about.tracer or known(series.tracer),
         camera=about.camera or known(series.camera),
         sex=about.sex or sex,
+        age_y=about.age_y if about.age_y is not None else series.age_y,
         series_label=about.series_label or series.name,
     )
 
@@ -383,6 +387,8 @@ def _identity(about: NmDescription, kind: str, unit: str, *, gated: bool) -> Dat
     ds.PatientName, ds.PatientID = dicom_text(about.patient_name), dicom_text(about.patient_id)
     ds.PatientBirthDate = ""
     ds.PatientSex = about.sex or ""
+    if about.age_y is not None:
+        ds.PatientAge = f"{about.age_y:03.0f}Y"
     add_comments(ds, about)
     if about.patient_name.rstrip("^") == about.patient_id == NEUTRAL_PATIENT:
         ds.PatientIdentityRemoved = "YES"

@@ -142,6 +142,8 @@ def _slice(
     ds.SeriesNumber, ds.InstanceNumber = about.series_number, f * n_slices + k + 1
     ds.PatientName, ds.PatientID = dicom_text(about.patient_name), dicom_text(about.patient_id)
     ds.PatientBirthDate, ds.PatientSex = "", about.sex or ""
+    if about.age_y is not None:
+        ds.PatientAge = f"{about.age_y:03.0f}Y"
     add_comments(ds, about)
     ds.BodyPartExamined = "HEART"
     ds.PatientPosition = PATIENT_TERMS.get((about.position or "supine", about.gantry), "HFS")

@@ -25,6 +25,7 @@ from myoscope.report.pairing import Comparison, comparisons, pair_of, state_labe
 from myoscope.report.panel import ImagePanel, image_panel
 from myoscope.report.phase_histogram import PHASE_FRAME, PhaseHistogram, phase_histograms
 from myoscope.report.place_file import place_file
+from myoscope.report.prediction_panel import model_views
 from myoscope.report.result_json import SCHEMA_VERSION
 from myoscope.report.segment_tables import SegmentTable, segment_table_of
 from myoscope.report.volume_curve import VOLUME_FRAME, VolumePlot, volume_plot
@@ -112,6 +113,8 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
         "title": _title(groups),
         "summary": result.summary,
         "sections": [_section(group, result, table, n, len(groups)) for n, group in enumerate(groups)],
+        "models": model_views(result.models, table),
+        "models_silent": result.models_silent,
         "flags": flags,
         "n_loud": sum(line.flag.severity != "info" for line in flags) + len(not_done) + bool(result.skipped),
         "loud_flags": [line for line in flags if line.flag.severity != "info"],

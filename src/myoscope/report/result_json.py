@@ -20,6 +20,7 @@ from myoscope.core import (
     FlowResult,
     HeartResult,
     LimitsUsed,
+    ModelReport,
     PairResult,
     PolarMap,
     Projections,
@@ -62,7 +63,8 @@ def result_to_dict(result: StudyResult) -> dict[str, Any]:
         "pairs": [_pair(p) for p in result.pairs],
         "flags": [_flag(f) for f in result.flags],
         "not_done": left_out(result),
-        "predictions": [],
+        "predictions": [_model(m) for m in result.models],
+        "models_silent": list(result.models_silent),
         "seconds": _seconds(result.seconds),
         "intended_use": "Research only; not a medical device.",
     }
@@ -306,6 +308,34 @@ def _pair(pair: PairResult) -> dict[str, Any]:
         "segment_scores_17": scores if scores is not None and len(scores) == 17 else None,
         "segment_scores_20": scores if scores is not None and len(scores) == 20 else None,
         "flags": [_flag(f) for f in pair.flags],
+    }
+
+
+def _model(report: ModelReport) -> dict[str, Any]:
+    shown = report.segment_probability
+    return {
+        "system": report.system,
+        "model_card": report.model_card,
+        "does": report.does,
+        "source": report.source,
+        "warning": report.warning,
+        "series": report.series,
+        "answers": [
+            {
+                "name": one.name,
+                "unit": one.unit,
+                "value": one.value,
+                "interval_95": None if one.low is None or one.high is None else [one.low, one.high],
+                "abstained": one.abstained or None,
+            }
+            for one in report.predictions
+        ],
+        "attention_by": None if report.explanation is None else report.explanation.method,
+        "segment_probability_17": None if shown is None else shown.tolist(),
+        "start_log_odds": report.start if report.steps else None,
+        "contributions": [
+            {"name": step.name, "shown": step.shown or None, "log_odds": step.end - step.start} for step in report.steps
+        ],
     }
 
 

@@ -7,7 +7,11 @@ In: a cohort or a folder of scans. Out: a trained, evaluated and carded model. T
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+MODELS = Path(__file__).with_name("models")
+"""Where models that come with the program lie, one folder per system."""
 
 
 @dataclass(frozen=True, slots=True)

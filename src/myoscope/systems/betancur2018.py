@@ -129,8 +129,9 @@ def prepare(
 def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
     """The same for one study outside any cohort, whose arteries are not known."""
     found = study.perfusion(settings.image)
-    male = float(study.sex == "M")
-    return study.examples(np.concatenate([found.raw, found.blackout]), CHANNELS, {"male": male}, len(VESSELS), VESSELS)
+    return study.examples(
+        np.concatenate([found.raw, found.blackout]), CHANNELS, {"male": study.male}, len(VESSELS), VESSELS
+    )
 
 
 def train(

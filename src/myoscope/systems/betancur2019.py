@@ -149,7 +149,7 @@ def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
     """The same for one study outside any cohort, whose arteries are not known."""
     parts = [study.perfusion(image) for image in settings.images]
     maps = np.concatenate([part.channel(name) for part in parts for name in _OF_EACH])
-    return study.examples(maps, channels(settings), {"male": float(study.sex == "M")}, len(VESSELS), VESSELS)
+    return study.examples(maps, channels(settings), {"male": study.male}, len(VESSELS), VESSELS)
 
 
 def train(

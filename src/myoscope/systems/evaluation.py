@@ -87,6 +87,16 @@ class Evaluation:
         lines += [f"* {note}" for note in self.notes]
         return "\n".join(lines) + "\n"
 
+    def figures(self) -> tuple[str, ...]:
+        """The areas under the ROC curves in words, with n and interval, as a model card states them."""
+        return tuple(
+            f"AUC per {table.unit.removesuffix('s')} of {row.name}: "
+            f"{_interval(row.auc.value, row.auc.low, row.auc.high)} "
+            f"({name}; n = {table.n}, {table.n_events} with the outcome; {self.title})"
+            for name, table in self.papers.items()
+            for row in table.rows
+        )
+
     def write(
         self, folder: Path, *, rng: np.random.Generator, published: Sequence[Published] = (), resamples: int = 300
     ) -> None:

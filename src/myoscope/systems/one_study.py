@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from myoscope import explain
-from myoscope.core import Contribution, ModelReport, MyoscopeError, NormalLimits, PolarMap, WhatIfCurve
+from myoscope.core import Contribution, InvalidValue, ModelReport, MyoscopeError, NormalLimits, PolarMap, WhatIfCurve
 from myoscope.core.geometry import FloatArray
 from myoscope.learn import Examples
 from myoscope.learn.trained_model import TrainedModel
@@ -25,10 +25,7 @@ from myoscope.systems import betancur2018, betancur2019, otaki2022
 from myoscope.systems.contract import settings_of
 from myoscope.systems.diagnosis import predictions_of, prognosis_of
 from myoscope.systems.explanation import Explainer
-from myoscope.systems.perfusion_inputs import StudyMaps
-
-MODELS = Path(__file__).with_name("models")
-"""Where models that ship with the program lie, one folder per system."""
+from myoscope.systems.perfusion_inputs import SAMPLED_BY, StudyMaps
 
 _WORDS = {
     "male": "sex",
@@ -100,9 +97,11 @@ _SYSTEMS: dict[str, _Bedside] = {
 }
 
 
-def model_folders(root: Path = MODELS) -> dict[str, Path]:
-    """Systems that have a model in a folder of models, in the order of the table."""
-    return {name: root / name for name in _SYSTEMS if (root / name / f"{name}.json").exists()}
+def model_folders(root: Path) -> dict[str, Path]:
+    """Systems that have a model in a folder: its own, or one folder per system, in the order of the table."""
+    places = {name: (root / name, root) for name in _SYSTEMS}
+    found = {name: [p for p in two if (p / f"{name}.json").exists()] for name, two in places.items()}
+    return {name: where[0] for name, where in found.items() if where}
 
 
 def model_reports(study: StudyInputs, folders: Mapping[str, Path]) -> tuple[tuple[ModelReport, ...], tuple[str, ...]]:
@@ -124,10 +123,16 @@ def _report(name: str, folder: Path, study: StudyInputs) -> ModelReport:
     explainer = Explainer(folder, name, system.build_from)
     model = explainer.model
     settings = settings_of(system.settings, model.card.settings)
+    shown = next((image for image in _images(settings) if image in study.maps), "")
+    if not shown:
+        raise InvalidValue(f"the study has no image {' or '.join(_images(settings)).replace('_', ' ')}")
+    if study.maps[shown].method != SAMPLED_BY:
+        raise InvalidValue(
+            f"the polar map was sampled by {study.maps[shown].method}; the model knows those sampled by {SAMPLED_BY}"
+        )
     examples = system.prepare_study(study.study_maps, settings)
     prognosis = prognosis_of(model.answers(examples), model.card.numbers)
     predictions = predictions_of(prognosis, 0, model)
-    shown = next(image for image in _images(settings) if image in study.maps)
     about: dict[str, Any] = {
         "system": name,
         "does": model.card.does,

@@ -172,11 +172,11 @@ def _first_image(folder: io.CohortFolder, images: Sequence[str], limits: Limits)
 
 def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
     """The same for one study outside any cohort, whose arteries are not known; what is not known of it is missing."""
-    images = [study.perfusion(image).raw[0] for image in settings.images]
+    images = [study.raw(image) for image in settings.images]
     raw = next((image for image in images if np.isfinite(image).any()), images[0])
     maps = np.stack([raw, study.plane(settings.motion, "mm"), study.plane(settings.thickening, "%")])
     known = {name: study.covariates.get(name, np.nan) for name in COVARIATES[:3]}
-    return study.examples(maps, CHANNELS, known | {"male": float(study.sex == "M")}, 1, (TARGET,))
+    return study.examples(maps, CHANNELS, known | {"male": study.male}, 1, (TARGET,))
 
 
 def train(

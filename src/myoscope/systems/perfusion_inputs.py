@@ -33,6 +33,9 @@ TERRITORY_OF_PLACE: NDArray[np.int16] = territory_map(SEGMENT_OF_PLACE)
 Limits = Mapping[str, Mapping[Kind, NormalLimits]]
 """Limits by image and kind."""
 
+SAMPLED_BY = "surface sampling, maximum across the wall"
+"""How the polar maps of registries are sampled (`PolarMap.method`)."""
+
 _LOW_LIKELIHOOD = "low-likelihood"
 _LEAST_NORMALS = 10
 _TOP_PERCENTILE = 99.5
@@ -79,7 +82,7 @@ def _limits(
         kind=StudyKind(
             sex=sex, tracer=tracer, camera=camera, position=position, state=state, corrected=correction == ["ac"]
         ),
-        method="surface",
+        method=SAMPLED_BY,
         provenance=f"low-likelihood patients of {' and '.join(folder.sha256[:12] for folder in normals)}",
         rng=np.random.default_rng(0),
         n_modes=0,
@@ -193,13 +196,12 @@ def perfusion_maps(values: FloatArray | NDArray[np.float32], limits: Sequence[No
         if own is None:
             raise InvalidValue("there are no normal limits for a study that has a map")
         mean[row], deviation[row], threshold[row] = own.mean, own.deviation, own.threshold
-    level, top = np.full(len(value), np.nan), np.full(len(value), np.nan)
+    level = np.full(len(value), np.nan)
     if there.any():
         level[there] = quantify.scale_factors(value[there], mean[there], threshold[there], SHARE_OF_WALL)
-        top[there] = np.nanpercentile(value[there], _TOP_PERCENTILE, axis=(1, 2))
     scaled = value * level[:, None, None]
     seen, abnormal = np.isfinite(scaled), scaled < threshold
-    raw = 100 * value / top[:, None, None]
+    raw = percent_of_maximum(value)
 
     def where_seen(channel: Any) -> NDArray[np.float32]:
         kept: NDArray[np.float32] = np.where(seen, channel, np.nan).astype(np.float32)
@@ -214,6 +216,16 @@ def perfusion_maps(values: FloatArray | NDArray[np.float32], limits: Sequence[No
         mean.astype(np.float32),
         threshold.astype(np.float32),
     )
+
+
+def percent_of_maximum(values: FloatArray) -> FloatArray:
+    """Maps (study, 40, 72) in % of their own maximum (99.5th percentile); it asks no normal limits."""
+    top = np.full(len(values), np.nan)
+    there = np.isfinite(values).any(axis=(1, 2))
+    if there.any():
+        top[there] = np.nanpercentile(values[there], _TOP_PERCENTILE, axis=(1, 2))
+    percent: FloatArray = 100 * values / np.where(top > 0, top, np.nan)[:, None, None]
+    return percent
 
 
 def perfusion_of_cohort(folder: io.CohortFolder, image: str, limits: Limits) -> PerfusionMaps:
@@ -241,13 +253,18 @@ def perfusion_of_cohort(folder: io.CohortFolder, image: str, limits: Limits) -> 
 class StudyMaps:
     """One study outside any cohort: maps (40, 72) by name with their unit, whose, and what else is known.
 
-    ``sex`` F or M; ``limits`` by image, those that fit it.
+    ``sex`` F or M, anything else is not known; ``limits`` by image, those that fit it.
     """
 
     maps: Mapping[str, tuple[NDArray[np.float32], str]]
     sex: str
     limits: Mapping[str, NormalLimits]
     covariates: Mapping[str, float]
+
+    @property
+    def male(self) -> float:
+        """1 for a man, 0 for a woman, NaN if not known."""
+        return {"M": 1.0, "F": 0.0}.get(self.sex, float("nan"))
 
     def perfusion(self, image: str) -> PerfusionMaps:
         """Channels of one image, as a cohort of one; all missing if the study has no such image.
@@ -260,6 +277,12 @@ class StudyMaps:
         if image in self.maps and image not in self.limits:
             raise InvalidValue(f"there are no normal limits for {image.replace('_', ' ')}")
         return perfusion_maps(self.plane(image, "counts")[None], [self.limits.get(image)])
+
+    def raw(self, image: str) -> NDArray[np.float32]:
+        """One image (40, 72) in % of its own maximum, without any limits; all missing if the study has none."""
+        percent = percent_of_maximum(self.plane(image, "counts")[None].astype(np.float64))
+        of_one: NDArray[np.float32] = percent[0].astype(np.float32)
+        return of_one
 
     def plane(self, name: str, unit: str) -> NDArray[np.float32]:
         """One map (40, 72), all missing if the study has none.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from myoscope import io
 from myoscope.core import InvalidValue
-from myoscope.learn import ModelCard, csv_log, load_model, mlflow_log
+from myoscope.learn import ModelCard, csv_log, load_model, mlflow_log, read_card
 from myoscope.systems.contract import CohortSystem, Progress, load_system, settings_of, settings_with
 from myoscope.systems.diagnosis import outside
 
@@ -144,6 +144,8 @@ def reproduce_system(
     with io.atomic_folder(out, replace=overwrite, sign=f"{name}.md") as folder:
         shutil.copytree(model, folder / MODEL_FOLDER)
         evaluation = _judge(system, tested, model, name, folder, seed=settings.seed, tell=tell)
+        card = read_card(folder / MODEL_FOLDER, name)
+        replace(card, figures=evaluation.figures()).write(folder / MODEL_FOLDER)
     shutil.rmtree(parts, ignore_errors=True)
     return evaluation
 
