@@ -354,6 +354,29 @@ places, movement left over, what the model has wrong. Root mean square error bey
 (rubidium, rest and stress twice each, seeds 100 to 111); how well it holds for others stands in the validation."""
 
 
+DOUBTFUL_LOG_SD = 0.08
+"""Error of the fit to the curve of the whole wall, in logarithms of flow, from which on something was read in a wrong
+place: it is 0.02 to 0.03 where all is well in virtual patients."""
+
+
+def is_doubtful(whole: RegionValue) -> bool:
+    """Whether the model hardly fits the curve of the whole wall."""
+    if whole.value is None or whole.low is None or whole.high is None:
+        return True
+    spread = float(np.log(whole.high / whole.low)) / (2 * 1.96)
+    return spread**2 - UNSEEN_LOG_SD["whole"] ** 2 > DOUBTFUL_LOG_SD**2
+
+
+def _doubts(whole: RegionValue) -> tuple[Flag, ...]:
+    if not is_doubtful(whole):
+        return ()
+    message = (
+        "The model hardly fits the curve of the whole wall: the heart, its movement or its blood was probably read in "
+        "a wrong place. Do not trust the flow."
+    )
+    return (Flag("flow_doubtful", message, "error"),)
+
+
 def fit_flow(data: FlowData) -> FlowResult:
     """Fit the model to cells, segments, territories and the whole wall, and put the result together."""
     settings = data.settings
@@ -411,7 +434,7 @@ def fit_flow(data: FlowData) -> FlowResult:
         shift_kind=data.shifts.kind,
         shift_fit=data.shifts.fit,
         failed=dict(Counter(r for r in found.reason.tolist() if r)),
-        flags=data.flags,
+        flags=(*data.flags, *_doubts(values[20])),
         settings=tuple(said),
     )
 
