@@ -8,8 +8,8 @@ same weights, give standard errors, and begin without knowing the answer; curve_
 model is as fast as numpy and scipy allow for one curve: the same exact convolution by a recursive filter on a grid of
 one second. One thread; CPU seconds, the least of several runs that take turns.
 
-``--study`` also times the whole analysis of a rest and stress study (``myoscope simulate pet-patient`` makes one): reading
-DICOM, both hearts, flow, reserve, report.
+``--study`` also times the whole analysis of a rest and stress study (``myoscope simulate pet-patient`` makes one):
+reading DICOM, both hearts, flow, reserve, report.
 """
 
 from __future__ import annotations
