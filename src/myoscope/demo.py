@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SITE = "harbour"
 DISEASE: Disease = "LAD"
 _PLAIN_TO_SEE_PERCENT = (18.0, 40.0)  # true deficit of the left ventricle under stress
-_LOW_RESERVE, _FAIR_RESERVE = 1.5, 2.2
+_LOW_SHARE, _FAIR_RESERVE = 0.75, 1.5  # of the other territories' flow reserve, and what those have at least
 _MOST_PATIENTS = 200
 
 
@@ -83,6 +83,7 @@ def _plain_pet_case(seed: int) -> int:
 
     for index in range(_MOST_PATIENTS):
         reserve = true_reserve(draw_patient(seed, site=SITE, index=index, disease=DISEASE))
-        if reserve[DISEASE] < _LOW_RESERVE and min(reserve["LCx"], reserve["RCA"]) > _FAIR_RESERVE:
+        others = min(reserve["LCx"], reserve["RCA"])
+        if reserve[DISEASE] < _LOW_SHARE * others and others > _FAIR_RESERVE:
             return index
     raise InvalidValue(f"none of {_MOST_PATIENTS} patients of seed {seed} has a plain loss of flow")

@@ -354,11 +354,34 @@ places, movement left over, what the model has wrong. Root mean square error bey
 (rubidium, rest and stress twice each, seeds 100 to 111); how well it holds for others stands in the validation."""
 
 
+DOUBTFUL_LOG_SD = 0.08
+"""Error of the fit to the curve of the whole wall, in logarithms of flow, from which on something was read in a wrong
+place: it is 0.02 to 0.03 where all is well in virtual patients."""
+
+
+def is_doubtful(whole: RegionValue) -> bool:
+    """Whether the model hardly fits the curve of the whole wall."""
+    if whole.value is None or whole.low is None or whole.high is None:
+        return True
+    spread = float(np.log(whole.high / whole.low)) / (2 * 1.96)
+    return spread**2 - UNSEEN_LOG_SD["whole"] ** 2 > DOUBTFUL_LOG_SD**2
+
+
+def _doubts(whole: RegionValue) -> tuple[Flag, ...]:
+    if not is_doubtful(whole):
+        return ()
+    message = (
+        "The model hardly fits the curve of the whole wall: the heart, its movement or its blood was probably read in "
+        "a wrong place. Do not trust the flow."
+    )
+    return (Flag("flow_doubtful", message, "error"),)
+
+
 def fit_flow(data: FlowData) -> FlowResult:
     """Fit the model to cells, segments, territories and the whole wall, and put the result together."""
     settings = data.settings
     model = settings.model or protocol_of(data.tracer).model()
-    regions, names = _regions(data)
+    regions, names = regions_of(data)
     region_curves = data.raw.averaged(regions)
     said = []
     if settings.global_volume and isinstance(model, OneTissue) and model.distribution_volume_mL_mL is None:
@@ -411,7 +434,7 @@ def fit_flow(data: FlowData) -> FlowResult:
         shift_kind=data.shifts.kind,
         shift_fit=data.shifts.fit,
         failed=dict(Counter(r for r in found.reason.tolist() if r)),
-        flags=data.flags,
+        flags=(*data.flags, *_doubts(values[20])),
         settings=tuple(said),
     )
 
@@ -423,7 +446,7 @@ def _padded(curves: FloatArray, n: int) -> FloatArray:
     return out
 
 
-def _regions(data: FlowData) -> tuple[FloatArray, list[str]]:
+def regions_of(data: FlowData) -> tuple[FloatArray, list[str]]:
     """Area-weighted means over segments, territories and everything, (region, cell), and their names."""
     polar, area = data.static, data.place.area_mm2.ravel()
     seen = np.isfinite(data.raw.tissue).all(axis=1)
