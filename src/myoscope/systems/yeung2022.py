@@ -325,8 +325,8 @@ def evaluate(
 
 def explain(examples: Examples, row: int, folder: Path, *, method: str = "") -> Explanation:
     """Which cells raised the log-odds of the likeliest answer of one study."""
-    return explain_network(examples, row, folder, "yeung2022", _build_from, method=method)
+    return explain_network(examples, row, folder, "yeung2022", build_from_card, method=method)
 
 
-def _build_from(settings: Mapping[str, Any], member: int) -> nn.Module:
+def build_from_card(settings: Mapping[str, Any], member: int) -> nn.Module:
     return build(settings_of(Settings, settings), member)
