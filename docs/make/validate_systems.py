@@ -64,7 +64,7 @@ PAGE = Path(__file__).parents[1] / "validation" / "systems.md"
 TIERS = ("maps", "full", "low-likelihood")
 _EXTERNAL_AT_LEAST = 2500
 _POSITIVE_FROM = 0.5
-_RESAMPLES = 1000
+_RESAMPLES, _RESAMPLES_OF_A_TRIAL = 1000, 100
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,11 @@ class Bench:
     cases: int
     made: dict[str, Judged] = field(default_factory=dict)
 
+    @property
+    def resamples(self) -> int:
+        """Of the bootstrap."""
+        return _RESAMPLES_OF_A_TRIAL if self.changes else _RESAMPLES
+
     def cohort(self, tier: str) -> Path:
         if self.registry is None or not (self.registry / tier / io.COHORT_MANIFEST).exists():
             where = self.registry or Path("DIR")
@@ -179,16 +184,16 @@ def tables(bench: Bench, label: str) -> list[str]:
     one = bench.judged(label)
     system = load_system(one.network.system)
     rng = np.random.default_rng(0)
-    found = system.evaluate(one.examples, one.prognosis, one.model, rng=rng, resamples=_RESAMPLES)
+    found = system.evaluate(one.examples, one.prognosis, one.model, rng=rng, resamples=bench.resamples)
     lines = found.markdown(system.PUBLISHED).rstrip("\n").split("\n")
     if label != one.network.system:
         lines[0] = f"## {label}"
     if one.network.system != "yeung2022":
-        lines += ["", *calibrated(one, rng)]
+        lines += ["", *calibrated(one, rng, bench.resamples)]
     return [*lines, "", *cost(one)]
 
 
-def calibrated(one: Judged, rng: np.random.Generator) -> list[str]:
+def calibrated(one: Judged, rng: np.random.Generator, resamples: int) -> list[str]:
     """Calibration on the external site as it comes and recalibrated on a third, both on the other two thirds."""
     names, row = np.unique(one.examples.patient, return_inverse=True)
     third = (rng.permutation(names.size) % 3 == 0)[row]
@@ -196,7 +201,7 @@ def calibrated(one: Judged, rng: np.random.Generator) -> list[str]:
     line = fit_recalibration(y[third], p[third])
     rest = ~third
     plain, right = (
-        calibration(y[rest], said, rng=rng, resamples=_RESAMPLES, cluster=one.examples.patient[rest])
+        calibration(y[rest], said, rng=rng, resamples=resamples, cluster=one.examples.patient[rest])
         for said in (p[rest], recalibrated(p[rest], line))
     )
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_systems import Trained, cohorts, shared, trained
+from small_systems import BRIEF, OWN, Trained, cohorts, shared, trained
 from tiny_cohort import write_cohort_of_maps
 
 from myoscope import io
 from myoscope.core import Explanation, InvalidValue, UnitMismatch
-from myoscope.learn import Examples
+from myoscope.learn import Examples, load_model
 from myoscope.systems.contract import load_system, settings_with
+from myoscope.systems.explanation import Explainer
+from myoscope.systems.otaki2022 import build_from_card
 
 _WRONG_MAP = {"yeung2022": "truth_stress_flow"}
 
@@ -115,6 +117,27 @@ def test_patients_without_limits_are_refused(
     write_cohort_of_maps(tmp_path / "elsewhere", {"harbour": 3}, seed=3)
     with pytest.raises(InvalidValue, match="no normal limits for sex"):
         trained.system.prepare([io.read_cohort(tmp_path / "elsewhere")], trained.settings, normals=[cohorts[1]])
+
+
+def test_a_network_that_function_is_withheld_from_is_taught_and_explained(
+    cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("lightning_fabric", reason="lightning is not installed (pip install myoscope[train])")
+    system = load_system("otaki2022")
+    settings = settings_with(system.Settings(), [*BRIEF, *OWN["otaki2022"], "function=false"])
+    examples = system.prepare([cohorts[0]], settings, normals=[cohorts[1]])
+    assert np.isnan(examples.maps[:, 1:]).all()
+    card = system.train(examples, settings, out=tmp_path)
+    assert card.numbers["covariate_mean"][:2] == [None, None]
+    model = load_model(tmp_path, "otaki2022")
+    assert np.isfinite(system.predict(examples, model).patient).all()
+    values = Explainer(tmp_path, "otaki2022", build_from_card).input_values(
+        np.array(examples.maps[0]), np.array(examples.covariates[0]), 0, {"perfusion": [0], "function": [1, 2]}
+    )
+    withheld = dict(zip(values.names, values.values.tolist(), strict=True))
+    assert withheld["function"] == withheld["stress_edv_mL"] == 0
+    assert withheld["perfusion"] != 0
 
 
 def test_settings_are_changed_by_name_and_nothing_else() -> None:
