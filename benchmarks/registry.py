@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are load
 
 import torch
 
-from myoscope import heart, virtual
+from myoscope import heart, measure, quantify, virtual
 from myoscope.registry import RegistrySettings, simulate_registry
 from myoscope.simulate.patient import VirtualPatient
 from myoscope.simulate.sites import SITES, site_named
@@ -37,9 +37,10 @@ STEPS: dict[str, tuple[Any, str]] = {
     "acquire, gated": (virtual, "acquire_gated_and_ungated"),
     "reconstruct": (virtual, "reconstruct"),
     "find the heart": (virtual, "_find"),
-    "decide on motion": (virtual, "fit_wall"),
-    "fit surfaces": (heart, "fit_surfaces"),
+    "measure the wall": (measure, "measure_wall"),
     "sample polar maps": (heart, "sample_wall"),
+    "motion and thickening": (quantify, "regional_function"),
+    "phase": (quantify, "phase_analysis"),
 }
 
 

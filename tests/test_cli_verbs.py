@@ -14,13 +14,15 @@ from myoscope import __version__, cli
 from myoscope.cli import app
 from myoscope.registry import reference_shards
 from myoscope.simulate.patient import Disease
+from myoscope.simulate.pet_tracers import PetTracerName
 from myoscope.simulate.referral import POPULATIONS
 from myoscope.simulate.sites import Tracer
 
-VERBS = ("analyze", "demo", "info", "list", "simulate", "train", "evaluate", "reproduce")
+VERBS = ("analyze", "demo", "info", "list", "simulate", "limits", "train", "evaluate", "reproduce")
 COMMANDS = (
-    *("analyze", "demo", "info", "list", "train", "evaluate", "reproduce"),
+    *("analyze", "demo", "info", "list", "train", "evaluate", "reproduce", "limits build", "limits show"),
     *("simulate patient", "simulate registry", "simulate reference"),
+    *("simulate pet-patient", "simulate pet-registry"),
 )
 BAD_CALL, NOTHING_TO_ANALYSE = 2, 3
 ROOT = Path(__file__).parents[1]
@@ -136,6 +138,7 @@ def test_choices_of_the_command_line_are_those_of_the_library() -> None:
     assert {d.value for d in cli.Disease} == set(get_args(Disease))
     assert {p.value for p in cli.Population} == set(POPULATIONS)
     assert {t.value for t in cli.Tracer} == set(get_args(Tracer))
+    assert {t.value for t in cli.PetTracer} == set(get_args(PetTracerName))
     for tier in cli.Tier:
         assert reference_shards(tier.value)
 

@@ -2,14 +2,14 @@
 
 read -> reconstruct projections that nobody has reconstructed, corrected for attenuation where there is a map -> (per
 image) find the left ventricle -> fit its surfaces -> sample the polar map -> reorient -> measure perfusion and function
-(`measure.py`) -> compare stress with rest -> ask trained models -> write ``result.json``, ``report.html`` and images,
-all at once by an atomic rename.
+(`measure.py`), and blood flow where the image is dynamic (`flow_study.py`) -> compare stress with rest -> ask
+trained models -> write ``result.json``, ``report.html`` and images, all at once by an atomic rename.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 import myoscope
-from myoscope import correct, heart, io, measure, quantify, reconstruct, report
+from myoscope import correct, flow_study, heart, io, measure, quantify, reconstruct, report
 from myoscope.core import (
     AS_STORED,
     Flag,
@@ -30,6 +30,7 @@ from myoscope.core import (
     PairResult,
     PolarMap,
     Projections,
+    Quantity,
     Series,
     SeriesResult,
     Stated,
@@ -41,6 +42,8 @@ from myoscope.known_hearts import KnownHearts
 from myoscope.systems import MODELS
 
 _MAP_KINDS = ("CT", "MU MAP")
+_DYNAMIC = "DYNAMIC PET"
+_BOLUS_MISSED = 0.3  # of the highest activity of blood in the first frame: the scan began too late
 _GATES_THAT_TELL_NOISE = 8
 _USUAL_KVP = 120.0
 
@@ -57,6 +60,8 @@ class Settings:
     ``resolution_fwhm_mm``: the reconstructed resolution, where it is known better than by the voxel size.
     ``reconstruction``: how projections become images. ``limits``: folders of normal limits besides those that come
     with the program; ``models`` folders of trained models, likewise; ``seed`` of the draws that intervals come from.
+    ``flow`` is how blood flow is measured, ``rest_rate_pressure`` heart rate times systolic pressure at rest, to which
+    files have no word.
     """
 
     finder: Literal["auto", "network", "model"] = "auto"
@@ -68,6 +73,8 @@ class Settings:
     limits: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
     seed: int = 1
+    flow: flow_study.FlowSettings = field(default_factory=flow_study.FlowSettings)
+    rest_rate_pressure: float | None = None
 
     def known_limits(self) -> tuple[io.SignedLimits, ...]:
         """The user's limits, and those that come with the program."""
@@ -151,10 +158,12 @@ class _Measured:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Made:
-    """An image as a series of its own, and images of two halves of its counts if it was made here."""
+    """An image as a series of its own, images of two halves of its counts if it was made here, and its ventricle with
+    the agreement of the finders where more than the image told of it."""
 
     series: Series
     halves: tuple[Volume, Volume] | None = None
+    ventricle: tuple[heart.LeftVentricle, Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -173,27 +182,33 @@ def analyze_study(study: Study, *, settings: Settings, progress: Progress | None
     """Every series of a study, and stress with rest."""
     tell = progress or (lambda step, fraction: None)
     limits, hearts = settings.known_limits(), KnownHearts()
+    by_place: dict[int, tuple[_Measured, ...]] = {}
     names = {series.name for series in study.series}
-    by_series: dict[int, tuple[_Measured, ...]] = {}
-    # Hearts are surest in ungated images, which therefore go first.
-    for n, which in enumerate(sorted(range(len(study.series)), key=lambda k: study.series[k].gated)):
-        series = study.series[which]
-        told = _scaled(tell, n / len(study.series), 1 / len(study.series))
+    # Hearts are surest in ungated images, which therefore go first; what a first injection left is taken off the second
+    # study, so dynamic series come in the order of their times.
+    began = {n: _began_after_s(series) or 0.0 for n, series in enumerate(study.series)}
+    for done, n in enumerate(sorted(began, key=lambda n: (study.series[n].gated, began[n], n))):
+        series = study.series[n]
+        told = _scaled(tell, done / len(study.series), 1 / len(study.series))
         if series.kind in _MAP_KINDS:
-            by_series[which] = (_Measured(SeriesResult(series, None, series.flags, used_for="attenuation map")),)
+            by_place[n] = (_Measured(SeriesResult(series, None, series.flags, used_for="attenuation map")),)
         elif isinstance(series.image, Projections):
-            by_series[which] = analyze_projections(
+            by_place[n] = analyze_projections(
                 series, study, settings=settings, limits=limits, hearts=hearts, names=names, progress=told
             )
+        elif series.kind == _DYNAMIC:
+            before = [one for found in by_place.values() for one in found if one.result.series.kind == _DYNAMIC]
+            by_place[n] = (_analyze_dynamic(series, before, settings=settings, limits=limits, progress=told),)
         else:
-            by_series[which] = (_analyze_image(_Made(series), settings, limits, hearts, told),)
-    measured = [one for which in range(len(study.series)) for one in by_series[which]]
+            by_place[n] = (_analyze_image(_Made(series), settings, limits, hearts, told),)
+    measured = [one for n in sorted(by_place) for one in by_place[n]]
     results = tuple(one.result for one in measured)
     states = {one.state.series.name: one.state for one in measured if one.state is not None}
     pairs = tuple(
-        measure.compare_states(*(states[member.series.name] for member in pair.members))
+        _with_reserve(measure.compare_states(stress, rest), stress, rest, settings)
         for pair in report.comparisons(results)
         if [member.series.state.value for member in pair.members] == ["stress", "rest"]
+        for stress, rest in [[states[member.series.name] for member in pair.members]]
     )
     return AnalyzedStudy(results, pairs, tuple(states.values()))
 
@@ -267,6 +282,123 @@ def _analyze_image(
     except MyoscopeError as error:
         return _Measured(SeriesResult(series, None, series.flags, (f"{series.name}: {error}",), seconds))
     return _Measured(SeriesResult(series, state.heart, series.flags, (), seconds), state)
+
+
+def _began_after_s(series: Series) -> float | None:
+    """When a dynamic series began, counted from the first one of the study; None if the files do not say."""
+    began = series.acquisition.get("began_after_first_s")
+    return float(began) if isinstance(began, (int, float)) else None
+
+
+def _analyze_dynamic(
+    series: Series,
+    before: Sequence[_Measured],
+    *,
+    settings: Settings,
+    limits: Sequence[io.SignedLimits],
+    progress: Progress,
+) -> _Measured:
+    """A dynamic series: perfusion in its late frames, then blood flow.
+
+    ``before`` are the dynamic series that were analysed already: what an injection shortly before left is taken off.
+    """
+    image = series.image
+    assert isinstance(image, Volume)
+    try:
+        tracer = flow_study.flow_tracer(series.tracer.value)
+        late = flow_study.late_image(image, tracer)
+        progress(f"{series.name}: finding the left ventricle", 0.0)
+        with _stopwatch() as finding:
+            ventricle = flow_study.find_ventricle(image, tracer, prefer=settings.finder)
+    except MyoscopeError as error:
+        return _Measured(SeriesResult(series, None, series.flags, (f"{series.name}: {error}",)))
+    still = replace(series, image=late)
+    made = _Made(still, ventricle=ventricle)
+    found = _analyze_image(made, settings, limits, KnownHearts(), _scaled(progress, 0.3, 0.3))
+    result, state = replace(found.result, series=series), found.state
+    if state is None:
+        return _Measured(result)
+    progress(f"{series.name}: measuring blood flow", 0.6)
+    flags: tuple[Flag, ...] = ()
+    not_done: tuple[str, ...] = ()
+    with _stopwatch() as elapsed:
+        try:
+            image, flags = _without_first(series, image, tracer, before, state)
+            flow = flow_study.measure_flow(image, state.still, tracer, settings=settings.flow)
+            stress = series.state.value == "stress"
+            quantities = flow_study.flow_quantities(flow, stress=stress)
+            maps = {**state.heart.maps, **flow_study.flow_maps(flow)}
+            flags = (*flags, *flow.flags, *_bolus_flags(flow.curves.left))
+            heart_found = replace(state.heart, flow=flow, maps=maps)
+        except MyoscopeError as error:
+            not_done = (f"{series.name}: blood flow was not measured: {error}",)
+            quantities, heart_found = flow_study.no_flow(str(error)), state.heart
+    heart_found = replace(
+        heart_found,
+        quantities=(*heart_found.quantities, *quantities),
+        flags=(*heart_found.flags, *flags),
+    )
+    seconds = {**result.seconds, "find": finding(), "blood_flow": elapsed()}
+    result = replace(result, heart=heart_found, not_done=not_done, seconds=seconds)
+    return _Measured(result, replace(state, series=series, heart=heart_found))
+
+
+def _without_first(
+    series: Series, image: Volume, tracer: str, before: Sequence[_Measured], state: measure.State
+) -> tuple[Volume, tuple[Flag, ...]]:
+    """The image less what the last injection before it left, and what was done about it."""
+    began = _began_after_s(series)
+    earlier = [
+        (began - start, one)
+        for one in before
+        if began is not None
+        and (start := _began_after_s(one.result.series)) is not None
+        and start < began
+        and one.state is not None
+        and one.result.series.tracer.value == series.tracer.value
+    ]
+    if not earlier:
+        return image, ()
+    seconds, last = min(earlier, key=lambda pair: pair[0])
+    share = flow_study.left_by_first(tracer, seconds)
+    first = last.result.series.image
+    if share == 0 or last.state is None or not isinstance(first, Volume):
+        return image, ()
+    image = flow_study.without_first(
+        image, first, tracer, seconds_between=seconds, second_wall=state.still, first_wall=last.state.still
+    )
+    percent = f"{100 * share:.2g} % of its activity"
+    message = f"What the injection of {last.result.series.name} had left was subtracted ({percent})."
+    return image, (Flag("residual_activity_subtracted", message, "info", {"minutes": round(seconds / 60, 1)}),)
+
+
+def _bolus_flags(left: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Flag, ...]:
+    share = float(left[0] / max(float(left.max()), 1e-12))
+    if share < _BOLUS_MISSED:
+        return ()
+    message = (
+        f"Blood holds {100 * share:.0f} % of its highest activity in the first frame already: the scan began after the "
+        "bolus had arrived, and flow is too high."
+    )
+    return (Flag("bolus_missed", message, "warning", {"first_frame_percent": round(100 * share)}),)
+
+
+def _with_reserve(pair: PairResult, stress: measure.State, rest: measure.State, settings: Settings) -> PairResult:
+    """The comparison with flow reserve and capacity where both states have a flow."""
+    ours, theirs = stress.heart.flow, rest.heart.flow
+    if ours is None or theirs is None:
+        return pair
+    try:
+        reserve = flow_study.reserve_of(ours, theirs, rate_pressure=settings.rest_rate_pressure)
+    except InvalidValue as error:
+        missing = Quantity("flow reserve", None, "1", reason=str(error), group="flow")
+        return replace(pair, quantities=(*pair.quantities, missing))
+    return replace(
+        pair,
+        quantities=(*pair.quantities, *flow_study.reserve_quantities(reserve, ours.tracer)),
+        maps={**pair.maps, **flow_study.reserve_maps(reserve)},
+        reserve=reserve,
+    )
 
 
 def analyze_projections(
@@ -547,11 +679,13 @@ def _analyze_heart(
 ) -> measure.State:
     series, summed = made.series, image.summed()
     fwhm_mm = settings.resolution_fwhm_mm or series.acquisition.get("resolution_fwhm_mm")
+    if series.kind == _DYNAMIC:
+        fwhm_mm = fwhm_mm or flow_study.WALL_FIT_FWHM_MM
     rng = np.random.default_rng(settings.seed)
 
     tell(f"{series.name}: finding the left ventricle", 0.0)
     with _stopwatch() as elapsed:
-        ventricle, agreement = hearts.find(
+        ventricle, agreement = made.ventricle or hearts.find(
             series, summed, finder=settings.finder, in_training_domain=like_training_set(series)
         )
     seconds["find"] = elapsed()
@@ -655,6 +789,12 @@ def write_result(result: StudyResult, out: Path, *, settings: Settings) -> None:
             io.write_nifti(one.heart.short_axis, place / "short_axis.nii.gz")
             io.save(one.heart.polar_map, place / "polar_map.npz")
             io.save(one.heart.surfaces, place / "surfaces.npz")
+            for name, flow_map in ({} if one.heart.flow is None else flow_study.flow_maps(one.heart.flow)).items():
+                io.save(flow_map, place / f"{name}.npz")
+        for pair in result.pairs:
+            if pair.reserve is not None:
+                for name, one_map in flow_study.reserve_maps(pair.reserve).items():
+                    io.save(one_map, folder / pair.stress / f"{name}.npz")
         report.write_html(result, folder / "report.html", colour_table=settings.colour_table)
         report.write_json(result, folder / "result.json")
 

@@ -75,6 +75,13 @@ class Tracer(StrEnum):
     THALLIUM = "thallium"
 
 
+class PetTracer(StrEnum):
+    RUBIDIUM = "rubidium"
+    AMMONIA = "ammonia"
+    WATER = "water"
+    FLURPIRIDAZ = "flurpiridaz"
+
+
 class Tier(StrEnum):
     FULL = "full"
     MAPS = "maps"
@@ -133,6 +140,13 @@ def analyze(
         list[Path] | None, typer.Option(help="Folder of normal limits, beside those that come along; once for each.")
     ] = None,
     colours: Annotated[str | None, typer.Option(help="Colour table that the report opens with.")] = None,
+    flow_model: Annotated[
+        str | None, typer.Option(help="Model of blood flow in dynamic PET, such as lortie [the usual one].")
+    ] = None,
+    rest_rate_pressure: Annotated[
+        float | None,
+        typer.Option(min=2000, max=60000, help="Heart rate x systolic pressure at rest, mmHg/min."),
+    ] = None,
     models: Annotated[
         list[Path] | None, typer.Option(help="Folder of trained models, beside those that come along; once for each.")
     ] = None,
@@ -149,6 +163,7 @@ def analyze(
         from myoscope import report
         from myoscope.analyze import Settings
         from myoscope.analyze import analyze as run
+        from myoscope.flow_study import FlowSettings, model_named
 
         table = report.DEFAULT_COLOUR_TABLE if colours is None else colours
         if table not in report.COLOUR_TABLES:
@@ -161,6 +176,8 @@ def analyze(
             colour_table=table,
             overwrite=overwrite,
             limits=tuple(limits or ()),
+            flow=FlowSettings(model=None if flow_model is None else model_named(flow_model)),
+            rest_rate_pressure=rest_rate_pressure,
             models=tuple(models or ()),
         )
         with _progress(quiet) as progress:
@@ -172,6 +189,7 @@ def analyze(
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the simulated study and its results.")] = Path("demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation: same seed, same study.")] = 1,
+    pet: Annotated[bool, typer.Option("--pet", help="Dynamic PET with rubidium: blood flow.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -180,16 +198,19 @@ def demo(
     with _errors_in_one_sentence(debug):
         from myoscope.analyze import Settings
         from myoscope.analyze import analyze as run
-        from myoscope.demo import write_demo_study
+        from myoscope.demo import write_demo_study, write_pet_demo_study
 
+        write = write_pet_demo_study if pet else write_demo_study
         with _progress(quiet) as progress:
-            patient = write_demo_study(
+            patient = write(
                 out, seed=seed, overwrite=overwrite, progress=lambda step, share: progress(step, 0.4 * share)
             )
+            person = patient.facts.person
+            work = person.rest_heart_rate_bpm * person.rest_systolic_mmHg
             result = run(
                 [out / "dicom"],
                 out / "result",
-                settings=Settings(overwrite=overwrite),
+                settings=Settings(overwrite=overwrite, rest_rate_pressure=work if pet else None),
                 progress=lambda step, share: progress(step, 0.4 + 0.6 * share),
             )
         if not quiet:
@@ -245,6 +266,78 @@ def simulate_patient(
         if not quiet:
             typer.echo(f"{patient.summary}")
             typer.echo(f"Images: {out / 'dicom'}\nTruth: {out / 'truth.json'}")
+
+
+@simulate.command("pet-patient")
+def simulate_pet_patient(
+    seed: Seed,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the study; it must not exist yet.")],
+    tracer: Annotated[PetTracer, typer.Option(help="What is injected.")] = PetTracer.RUBIDIUM,
+    site: Annotated[str, typer.Option(help="Where the patient comes from.")] = "harbour",
+    index: Annotated[int, typer.Option(min=0, help="Number of the patient under this seed.")] = 0,
+    population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
+    disease: Annotated[Disease, typer.Option(help="What the patient shall have.")] = Disease.ANY,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate one virtual patient's dynamic PET study, rest and stress: DICOM files, and the truth beside them.
+
+    Exit codes: 0 written; 2 bad call.
+    """
+    with _errors_in_one_sentence(debug, refused=Exit.BAD_CALL):
+        from myoscope.virtual_pet import PetPatientSettings
+        from myoscope.virtual_pet import simulate_pet_patient as run
+
+        settings = PetPatientSettings(
+            seed=seed,
+            tracer=tracer.value,
+            site=site,
+            index=index,
+            population=population.value,
+            disease=disease.value,
+            overwrite=overwrite,
+        )
+        with _progress(quiet) as progress:
+            patient = run(settings, out, progress=progress)
+        if not quiet:
+            typer.echo(f"{patient.summary}")
+            typer.echo(f"Images: {out / 'dicom'}\nTruth: {out / 'truth.json'}")
+
+
+@simulate.command("pet-registry")
+def simulate_pet_registry(
+    seed: Seed,
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")],
+    site: Annotated[list[str], typer.Option(help="Where they come from; once for each, dealt out in turn.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the cohort; it must not exist yet.")],
+    tracer: Annotated[PetTracer, typer.Option(help="What is injected.")] = PetTracer.RUBIDIUM,
+    population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate a registry of dynamic PET studies: a cohort with maps of rest flow, stress flow and reserve.
+
+    The same call gives the same files, however many workers there are; after a kill it goes on where it was.
+    Exit codes: 0 written; 2 bad call.
+    """
+    with _errors_in_one_sentence(debug, refused=Exit.BAD_CALL, kept=True):
+        from myoscope.registry import RegistrySettings
+        from myoscope.registry import simulate_registry as run
+
+        settings = RegistrySettings(
+            seed=seed,
+            patients=patients,
+            sites=tuple(name for words in site for name in words.split(",")),
+            population=population.value,
+            pet=tracer.value,
+        )
+        with _progress(quiet) as progress:
+            sha256 = run(settings, out, workers=workers, overwrite=overwrite, progress=progress)
+        if not quiet:
+            typer.echo(f"Cohort of {patients} virtual PET patients: {out} (sha256 {sha256[:12]})")
 
 
 @simulate.command("registry")
@@ -545,6 +638,8 @@ def _finish(result: StudyResult, out: Path, quiet: bool) -> None:
             shown = [f"{name} {numbers[name]}" for name in ("EDV", "ESV", "EF") if numbers[name].value is not None]
             if not shown:
                 shown = [f"cavity {numbers['cavity volume, ungated']}"]
+            if "blood flow" in numbers:
+                shown.append(f"blood flow {numbers['blood flow']}")
             typer.echo(f"{one.series.name}: left ventricle found ({one.heart.finder}), {', '.join(shown)}")
         for flag in (*one.flags, *(one.heart.flags if one.heart else ())):
             if flag.severity != "info":

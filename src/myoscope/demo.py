@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SITE = "harbour"
 DISEASE: Disease = "LAD"
 _PLAIN_TO_SEE_PERCENT = (18.0, 40.0)  # true deficit of the left ventricle under stress
+_LOW_RESERVE, _FAIR_RESERVE = 1.5, 2.2
 _MOST_PATIENTS = 200
 
 
@@ -40,13 +41,48 @@ def write_demo_study(
     return simulate_patient(settings, folder, progress=progress)
 
 
+def write_pet_demo_study(
+    folder: Path, *, seed: int, overwrite: bool = False, progress: Callable[[str, float], None] | None = None
+) -> VirtualPatient:
+    """Simulate a dynamic PET study of such a patient into ``folder``, as `write_demo_study` does.
+
+    Raises
+    ------
+    OutputError
+        If the folder exists and may not be replaced, or cannot be written.
+    """
+    from myoscope.virtual_pet import PetPatientSettings, simulate_pet_patient
+
+    io.refuse_existing(folder, replace=overwrite, sign=io.TRUTH_FILE)
+    settings = PetPatientSettings(
+        seed=seed, site=SITE, index=_plain_pet_case(seed), disease=DISEASE, overwrite=overwrite
+    )
+    return simulate_pet_patient(settings, folder, progress=progress)
+
+
 def _plain_case(seed: int) -> int:
-    """The first of a seed's patients with this disease whose defect is neither slight nor all of the heart."""
+    """The first of a seed's patients with this disease whose defect is neither slight nor all of the heart.
+
+    One who exercises: after a vasodilator the liver often outshines the inferior wall.
+    """
     from myoscope.simulate.patient import draw_patient
 
     low, high = _PLAIN_TO_SEE_PERCENT
     for index in range(_MOST_PATIENTS):
-        deficit = draw_patient(seed, site=SITE, index=index, disease=DISEASE).facts.deficit
-        if low <= deficit.stress_percent <= high and deficit.ischaemic_percent > low / 2:
+        facts = draw_patient(seed, site=SITE, index=index, disease=DISEASE).facts
+        plain = low <= facts.deficit.stress_percent <= high and facts.deficit.ischaemic_percent > low / 2
+        if plain and facts.person.stress_type == "exercise":
             return index
     raise InvalidValue(f"none of {_MOST_PATIENTS} patients of seed {seed} has a plain defect")
+
+
+def _plain_pet_case(seed: int) -> int:
+    """The first of a seed's patients whose flow reserve is low behind the narrowed artery and fair elsewhere."""
+    from myoscope.simulate.patient import draw_patient
+    from myoscope.virtual_pet import true_reserve
+
+    for index in range(_MOST_PATIENTS):
+        reserve = true_reserve(draw_patient(seed, site=SITE, index=index, disease=DISEASE))
+        if reserve[DISEASE] < _LOW_RESERVE and min(reserve["LCx"], reserve["RCA"]) > _FAIR_RESERVE:
+            return index
+    raise InvalidValue(f"none of {_MOST_PATIENTS} patients of seed {seed} has a plain loss of flow")

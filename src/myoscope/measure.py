@@ -38,6 +38,8 @@ _PLAUSIBLE_WALL_MM = (6.0, 14.5)
 _SMALL_HEART_EDV_ML, _SMALL_HEART_ESV_ML = 60.0, 20.0
 LEAST_AMPLITUDE_PERCENT = 5.0
 """Cells whose counts vary less than this over the beat tell noise, not time."""
+PHASE_SMOOTHING_MM = 25.0
+"""Over which phases are averaged along the wall (FWHM); with less, virtual normal hearts show noise as dyssynchrony."""
 _COUNT_THICKENING_PERCENT = (-200.0, 400.0)
 _N_DRAWS = 160
 
@@ -271,7 +273,9 @@ def measure_function(
             )
         )
     try:
-        found, phase_maps = quantify.phase_quantities(gates, least_amplitude_percent=LEAST_AMPLITUDE_PERCENT, rng=rng)
+        found, phase_maps = quantify.phase_quantities(
+            gates, smooth_fwhm_mm=PHASE_SMOOTHING_MM, least_amplitude_percent=LEAST_AMPLITUDE_PERCENT, rng=rng
+        )
         quantities += found
         maps |= phase_maps
     except MyoscopeError as error:

@@ -32,14 +32,19 @@ import numpy as np
 import myoscope
 from myoscope import io
 from myoscope.core import Cohort, InvalidValue, MyoscopeError, OutputError
+from myoscope.simulate.pet_tracers import PetTracerName, pet_tracer
 from myoscope.simulate.referral import POPULATIONS, Population
 from myoscope.simulate.sites import SITES, State, site_named
 from myoscope.virtual import StudyRow, image_study, study_columns, study_maps
+from myoscope.virtual_pet import image_pet_study, pet_study_columns, pet_study_maps
 
 PATIENTS_PER_PART = 25
 _SETTINGS_FILE = "registry.json"
 # What a registry's content hangs on.
-_MAKERS = ("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify", "measure.py", "virtual.py")
+_MAKERS = (
+    *("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify"),
+    *("flow_study.py", "measure.py", "virtual.py", "virtual_pet.py"),
+)
 _PROVENANCE = f"virtual patients, not people; myoscope {myoscope.__version__}"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -53,7 +58,8 @@ class RegistrySettings:
 
     Patients are dealt out to the ``sites`` in turn. ``states`` are what is imaged; ``gated`` adds function by 8 or 16
     gates, as the site does it; ``all_positions`` images stress in every position of the site instead of the first;
-    ``even_sexes`` makes every other patient a woman. Patients are numbered from ``first_patient``.
+    ``even_sexes`` makes every other patient a woman. Patients are numbered from ``first_patient``. With ``pet`` they
+    get dynamic PET with that tracer instead: rest and stress flow and reserve.
     """
 
     seed: int
@@ -65,6 +71,7 @@ class RegistrySettings:
     all_positions: bool = False
     even_sexes: bool = False
     first_patient: int = 0
+    pet: PetTracerName | None = None
 
     def __post_init__(self) -> None:
         if self.patients < 1:
@@ -77,6 +84,10 @@ class RegistrySettings:
             site_named(name)
         if self.population not in POPULATIONS:
             raise InvalidValue(f"a population is {', '.join(POPULATIONS)}, not {self.population!r}")
+        if self.pet is not None:
+            pet_tracer(self.pet)
+            if self.all_positions or self.even_sexes or set(self.states) != {"stress", "rest"}:
+                raise InvalidValue("a PET registry images rest and stress of whoever comes, lying on the back")
         if not self.states or not set(self.states) <= {"stress", "rest"}:
             raise InvalidValue(f"states are stress and rest, got {', '.join(self.states) or 'none'}")
 
@@ -285,7 +296,7 @@ def _members(settings: RegistrySettings, part: int) -> range:
 
 
 def _part(settings: RegistrySettings, rows: Sequence[StudyRow]) -> io.CohortPart:
-    columns = study_columns()
+    columns = study_columns() if settings.pet is None else pet_study_columns()
     cohort = Cohort(
         np.array([row.patient for row in rows]),
         np.array([row.study for row in rows]),
@@ -293,7 +304,7 @@ def _part(settings: RegistrySettings, rows: Sequence[StudyRow]) -> io.CohortPart
         {column.name: _column([row.values[column.name] for row in rows]) for column in columns},
         _made_by(settings),
     )
-    kinds = study_maps(settings.states, gated=settings.gated)
+    kinds = study_maps(settings.states, gated=settings.gated) if settings.pet is None else pet_study_maps()
     empty = {kind.name: np.full(kind.shape, np.nan, np.float32) for kind in kinds}
     values = {kind.name: np.stack([row.maps.get(kind.name, empty[kind.name]) for row in rows]) for kind in kinds}
     return io.CohortPart.of(cohort, kinds, values)
@@ -311,12 +322,13 @@ def _column(values: Sequence[float | int | bool | str]) -> np.ndarray[Any, Any]:
 def _made_by(settings: RegistrySettings) -> tuple[str, ...]:
     options = [
         *([] if len(settings.states) > 1 else [f"--state {settings.states[0]}"]),
-        *([] if settings.gated else ["--ungated-only"]),
+        *([] if settings.gated or settings.pet else ["--ungated-only"]),
         *(["--all-positions"] if settings.all_positions else []),
         *(["--even-sexes"] if settings.even_sexes else []),
     ]
+    verb = "registry" if settings.pet is None else f"pet-registry --tracer {settings.pet}"
     call = (
-        f"myoscope simulate registry --seed {settings.seed} --patients {settings.patients} "
+        f"myoscope simulate {verb} --seed {settings.seed} --patients {settings.patients} "
         f"--site {','.join(settings.sites)} --population {settings.population} {' '.join(options)}"
     )
     return (call.strip(), _PROVENANCE)
@@ -347,6 +359,8 @@ def _rows_of_parts(
 def _study(settings: RegistrySettings, index: int) -> StudyRow:
     number, site = settings.first_patient + index, settings.site_of(index)
     try:
+        if settings.pet is not None:
+            return image_pet_study(settings.seed, site_named(site), settings.population, number, tracer=settings.pet)
         return image_study(
             settings.seed,
             site_named(site),

@@ -108,7 +108,8 @@ class ReserveResult:
     ``reserve`` is the map of the ratio; ``capacity`` (ring, angle) the class of coronary flow capacity of each cell as
     an index into ``capacity_names``, -1 where unknown, ``capacity_share`` the share of the wall in each class.
     ``corrected`` is the reserve with rest flow scaled to a reference rate-pressure product, where that product is
-    known. ``relative`` is stress flow of each segment over that of the best-perfused territory.
+    known. ``relative`` is stress flow of each segment over that of the best-perfused territory. ``capacity_source``
+    says whose limits between the classes are.
     """
 
     reserve: PolarMap
@@ -120,6 +121,7 @@ class ReserveResult:
     capacity: FloatArray
     capacity_names: tuple[str, ...]
     capacity_share: FloatArray
+    capacity_source: str
     flags: tuple[Flag, ...] = ()
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from myoscope.core.errors import InvalidValue
+from myoscope.core.flow import FlowResult, ReserveResult
 from myoscope.core.geometry import CardiacFrame, FloatArray, frozen
 from myoscope.core.limits import StudyKind
 from myoscope.core.model_report import ModelReport
@@ -23,9 +24,9 @@ class Quantity:
     """A number with its unit, its 95 % interval where one is known, and the reason where there is none.
 
     ``value`` is None exactly when ``reason`` says why. ``group`` is the table it belongs to: ``image``, ``perfusion``,
-    ``function``, ``phase``, ``shape`` or ``change``. ``abnormal`` says on which side of its limit it lies, None where
-    there is no limit; ``limit`` gives the limit in words with its source. ``interval_of`` says what the interval leaves
-    out, empty where it covers everything that is known to matter.
+    ``function``, ``phase``, ``shape``, ``change`` or ``flow``. ``abnormal`` says on which side of its limit it lies,
+    None where there is no limit; ``limit`` gives the limit in words with its source. ``interval_of`` says what the
+    interval leaves out, empty where it covers everything that is known to matter.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Quantity:
         return f"{self.value:.4g}{interval} {self.unit}"
 
 
-QUANTITY_GROUPS = ("image", "perfusion", "function", "phase", "shape", "change")
+QUANTITY_GROUPS = ("image", "perfusion", "function", "phase", "shape", "change", "flow")
 MAP_MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         "relative": "counts at the level of the normal limits",
@@ -69,6 +70,15 @@ MAP_MEANINGS: Mapping[str, str] = MappingProxyType(
         "amplitude": "amplitude of the first harmonic of counts, of their mean",
         "motion_frozen": "counts with the beat frozen",
         "reversibility": "what the stress deficit loses at rest, percent of normal",
+        "flow": "myocardial blood flow",
+        "flow_error": "standard error of myocardial blood flow, of the fit alone",
+        "uptake": "uptake rate K1 per mL of muscle",
+        "washout": "washout rate k2",
+        "left_blood": "share of left ventricular blood in what was sampled",
+        "right_blood": "share of right ventricular blood in what was sampled",
+        "tissue_share": "share of what was sampled that is perfusable tissue",
+        "reserve": "stress flow over flow at rest",
+        "capacity": "class of coronary flow capacity, 0 the best",
     }
 )
 """The polar maps that an analysis may add to the counts, and what each means."""
@@ -115,7 +125,7 @@ class HeartResult:
     holds counts, ``maps`` further polar maps by the names of `MAP_MEANINGS`. ``finder`` names the method that was used;
     ``agreement`` holds what the other one said. ``limits`` are the normal limits of the perfusion figures, None where
     none fit (``no_limits`` says why). ``segment_scores`` (17,) and ``segment_scores_20`` (20,) run from 0 to 4.
-    ``curve`` belongs to gated images.
+    ``curve`` belongs to gated images, ``flow`` to dynamic ones.
     """
 
     frame: CardiacFrame
@@ -133,6 +143,7 @@ class HeartResult:
     segment_scores: FloatArray | None = None
     segment_scores_20: FloatArray | None = None
     curve: VolumeCurve | None = None
+    flow: FlowResult | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.maps) - set(MAP_MEANINGS)
@@ -169,7 +180,8 @@ class SeriesResult:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PairResult:
-    """What a stress and a rest image say together. ``stress`` and ``rest`` are the names of the two series."""
+    """What a stress and a rest image say together. ``stress`` and ``rest`` are the names of the two series, ``reserve``
+    compares their blood flow where both are dynamic."""
 
     stress: str
     rest: str
@@ -177,6 +189,7 @@ class PairResult:
     maps: Mapping[str, PolarMap] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
     segment_scores: FloatArray | None = None
+    reserve: ReserveResult | None = None
 
     def quantity(self, name: str) -> Quantity | None:
         """The quantity of this name, None if it was not asked for."""

@@ -84,13 +84,17 @@ class PtSlice:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PtStack:
-    """A PET image, the numbers of its slices in the list that was given, its kind, and what is odd about it."""
+    """A PET image, the numbers of its slices in the list that was given, its kind, and what is odd about it.
+
+    ``began_s`` is when a dynamic image began by the wall clock, seconds from a fixed day; NaN if it is not stated.
+    """
 
     kind: str
     volume: Volume
     members: tuple[int, ...]
     flags: tuple[Flag, ...]
     acquisition: dict[str, Any] = field(default_factory=dict)
+    began_s: float = math.nan
 
 
 def is_pt(header: Header) -> bool:
@@ -365,7 +369,7 @@ def _stack(slices: Sequence[PtSlice], members: Sequence[int]) -> PtStack:
         began = heads[0].clock_s if injected > 86_400 else heads[0].clock_s % 86_400
         acquisition["injected_before_start_s"] = round(began - injected, 1)
     volume = Volume(np.ascontiguousarray(array, np.float32), grid, unit, tuple(steps), "time", None, start, duration)
-    return PtStack("DYNAMIC PET", volume, members_in_order, tuple(flags), acquisition)
+    return PtStack("DYNAMIC PET", volume, members_in_order, tuple(flags), acquisition, heads[0].clock_s)
 
 
 def _is_gated(one: PtSlice) -> bool:

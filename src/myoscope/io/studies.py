@@ -381,9 +381,12 @@ def _stack_slices(files: Sequence[_SliceFile]) -> tuple[list[_Found], list[str]]
     pt = [(n, f.slice) for n, f in enumerate(ordered) if isinstance(f.slice, PtSlice)]
     pt_stacks, without = stack_pt([one for _, one in pt])
     left_out += without
+    # Times between series matter, times of day would tell of the patient.
+    first_s = min((pet.began_s for pet in pt_stacks if np.isfinite(pet.began_s)), default=np.nan)
     for pet in pt_stacks:
         members = [ordered[pt[n][0]] for n in pet.members]
-        found.append(_found_stack(pet.kind, pet.volume, members, pet.flags, pet.acquisition))
+        after = {"began_after_first_s": round(pet.began_s - first_s, 1)} if np.isfinite(pet.began_s) else {}
+        found.append(_found_stack(pet.kind, pet.volume, members, pet.flags, {**pet.acquisition, **after}))
     return found, [_sentence_of(text) for text in left_out]
 
 

@@ -68,6 +68,7 @@ from myoscope.quantify.quantities import change_quantities as change_quantities
 from myoscope.quantify.quantities import dilation_quantity as dilation_quantity
 from myoscope.quantify.quantities import function_quantities as function_quantities
 from myoscope.quantify.quantities import perfusion_quantities as perfusion_quantities
+from myoscope.quantify.quantities import phase_draws as phase_draws
 from myoscope.quantify.quantities import phase_quantities as phase_quantities
 from myoscope.quantify.regional_function import WALL_MOTION_TERMS as WALL_MOTION_TERMS
 from myoscope.quantify.regional_function import RegionalFunction as RegionalFunction
@@ -107,3 +108,5 @@ from myoscope.quantify.transient_dilation import dilation_limit as dilation_limi
 from myoscope.quantify.transient_dilation import transient_dilation as transient_dilation
 from myoscope.quantify.volume_intervals import ef_interval as ef_interval
 from myoscope.quantify.volume_intervals import volume_interval as volume_interval
+from myoscope.quantify.wall_smoothing import smoothed_gates as smoothed_gates
+from myoscope.quantify.wall_smoothing import smoothed_on_wall as smoothed_on_wall

@@ -21,6 +21,7 @@ from myoscope.quantify.segment_scores import SegmentScores
 from myoscope.quantify.tpd import PerfusionDeficit, perfusion_deficit
 from myoscope.quantify.transient_dilation import TransientDilation
 from myoscope.quantify.volume_intervals import ef_interval, volume_interval
+from myoscope.quantify.wall_smoothing import smoothed_gates, smoothed_on_wall
 
 _NAKAZATO = "Nakazato et al., J Nucl Med 2010;51:1724"
 _NO_NOISE = "noise, which nothing tells of in this image"
@@ -171,21 +172,23 @@ _INDEX = {"mean_deg": 0, "peak_deg": 1, "sd_deg": 2, "bandwidth_deg": 3, "entrop
 
 
 def phase_quantities(
-    gates: Sequence[PolarMap], *, least_amplitude_percent: float, rng: np.random.Generator
+    gates: Sequence[PolarMap], *, smooth_fwhm_mm: float, least_amplitude_percent: float, rng: np.random.Generator
 ) -> tuple[list[Quantity], dict[str, PolarMap]]:
     """Spread of phases by one harmonic and by several, with intervals for what noise adds to, and the maps.
 
-    Phases are counted from the R wave: half a gate later than from the middle of the first one.
+    The gates' maps are smoothed along the wall first: phases of single cells tell noise. Phases are counted from the
+    R wave: half a gate later than from the middle of the first one.
 
     Raises
     ------
     InvalidValue
         As `phase_analysis`.
     """
-    one = phase_analysis(gates, least_amplitude_percent=least_amplitude_percent)
-    several = phase_analysis(gates, n_harmonics=2, least_amplitude_percent=least_amplitude_percent)
+    smooth = smoothed_gates(gates, smooth_fwhm_mm)
+    one = phase_analysis(smooth, least_amplitude_percent=least_amplitude_percent)
+    several = phase_analysis(smooth, n_harmonics=2, least_amplitude_percent=least_amplitude_percent)
     half_gate_deg = 180 / len(gates)
-    draws = _phase_draws(gates, one, rng)
+    draws = phase_draws(gates, one, smooth_fwhm_mm=smooth_fwhm_mm, rng=rng)
     quantities = []
     for attribute, (name, unit, highest) in _PHASE_NAMES.items():
         value = float(getattr(one.statistics, attribute))
@@ -208,8 +211,13 @@ def _phase_quantity(name: str, value: float, unit: str, low: float | None, high:
     return Quantity(name, value, unit, low, high, group="phase")
 
 
-def _phase_draws(gates: Sequence[PolarMap], found: PhaseAnalysis, rng: np.random.Generator) -> FloatArray | None:
-    """Phase statistics (draw, 7) of gates with noise added once more; None where too few gates tell their noise."""
+def phase_draws(
+    gates: Sequence[PolarMap], found: PhaseAnalysis, *, smooth_fwhm_mm: float, rng: np.random.Generator
+) -> FloatArray | None:
+    """Phase statistics (draw, 7) of gates with noise added once more and smoothed along the wall as for ``found``.
+
+    None where too few gates tell their noise.
+    """
     counts = np.stack([gate.value for gate in gates])
     n = len(counts)
     if n < 8:
@@ -218,7 +226,8 @@ def _phase_draws(gates: Sequence[PolarMap], found: PhaseAnalysis, rng: np.random
     total = np.nan_to_num(counts.sum(axis=0))
     drawn = []
     for _ in range(_N_PHASE_DRAWS):
-        phase, _ = first_harmonic_of(counts + noise.drawn(total, n, rng=rng) / np.sqrt(n))
+        noisy = counts + noise.drawn(total, n, rng=rng) / np.sqrt(n)
+        phase, _ = first_harmonic_of(smoothed_on_wall(noisy, gates[0].area_mm2, smooth_fwhm_mm))
         drawn.append(phase)
     weights = np.where(found.moving, phase_weights(gates[0], found.amplitude.value, "sample"), 0.0)
     return phase_statistics_of_many(np.stack(drawn), weights)

@@ -83,6 +83,23 @@ _THICKENING = (
     (1.0, 0.97, 0.04, 205.0),
 )
 
+_FLOW = (
+    (0.0, 0.13, 0.06, 300.0),
+    (0.25, 0.36, 0.15, 330.0),
+    (0.5, 0.56, 0.17, 20.0),
+    (0.75, 0.76, 0.15, 65.0),
+    (1.0, 0.97, 0.08, 105.0),
+)
+_SHARE = ((0.0, 0.16, 0.03, 25.0), (0.4, 0.44, 0.14, 25.0), (0.75, 0.70, 0.14, 35.0), (1.0, 0.97, 0.03, 60.0))
+_CAPACITY = (
+    (0.0, 0.93, 0.10, 110.0),
+    (0.25, 0.78, 0.16, 130.0),
+    (0.5, 0.60, 0.13, 200.0),
+    (0.75, 0.42, 0.14, 270.0),
+    (1.0, 0.15, 0.08, 290.0),
+)
+_RATE = ((0.0, 0.15, 0.04, 265.0), (0.35, 0.42, 0.09, 245.0), (0.7, 0.74, 0.12, 205.0), (1.0, 0.97, 0.06, 180.0))
+
 MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
     {
         "perfusion": MapScale("perfusion", "% of maximum", 0, 100, _PERCENT, paint="table"),
@@ -174,6 +191,19 @@ MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
                 (1.0, 0.97, 0.03, 400.0),
             ),
         ),
+        "flow": MapScale("blood flow", "mL/min/g", 0, 4, (0, 1, 2, 3, 4), digits=1, beyond="and more", anchors=_FLOW),
+        "flow_error": MapScale(
+            "error of flow", "mL/min/g", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, beyond="and more", anchors=_RATE
+        ),
+        "uptake": MapScale(
+            "uptake K1", "mL/min/mL", 0, 1.5, (0, 0.5, 1, 1.5), digits=2, beyond="and more", anchors=_RATE
+        ),
+        "washout": MapScale("washout k2", "1/min", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_RATE),
+        "left_blood": MapScale("left blood", "share", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_SHARE),
+        "right_blood": MapScale("right blood", "share", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_SHARE),
+        "tissue_share": MapScale("perfusable tissue", "g/mL", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_RATE),
+        "reserve": MapScale("flow reserve", "ratio", 0, 4, (0, 1, 2, 3, 4), digits=1, beyond="and more", anchors=_FLOW),
+        "capacity": MapScale("flow capacity", "class", 0, 4, (0, 1, 2, 3, 4), anchors=_CAPACITY),
     }
 )
 """How to show the counts (``perfusion``) and each map of `MAP_MEANINGS`."""

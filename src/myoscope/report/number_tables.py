@@ -17,6 +17,7 @@ from myoscope.report.quantity_text import Told, tell
 GROUP_TITLES: Mapping[str, str] = MappingProxyType(
     {
         "perfusion": "Perfusion",
+        "flow": "Blood flow",
         "change": "Change",
         "function": "Function",
         "phase": "Synchrony",

@@ -14,6 +14,7 @@ import numpy as np
 from myoscope.core import MyoscopeError, SeriesResult, StudyResult
 from myoscope.report.colour_tables import COLOUR_TABLES, DEFAULT_COLOUR_TABLE, colour_table
 from myoscope.report.facts import describe_series, flag_lines, inferences, left_out
+from myoscope.report.flow_panel import FLOW_FRAME, FlowPanel, flow_panel
 from myoscope.report.how_made import methods
 from myoscope.report.indexed_png import LEVELS, data_url, encode_png, windowed_palette
 from myoscope.report.limits_told import limits_lines, limits_note
@@ -33,7 +34,7 @@ from myoscope.report.wall_values import SCALE_PERCENTILE
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One comparison on the page: slices, maps, and what the gates show."""
+    """One comparison on the page: slices, maps, what the gates show, and blood flow."""
 
     title: str
     panel: ImagePanel | None
@@ -43,13 +44,19 @@ class Section:
     segments: SegmentTable
     limits_note: str
     function_note: str
+    flow: FlowPanel | None
     problems: tuple[str, ...]
 
     @property
     def rich(self) -> bool:
         """Whether its maps fill a sheet of paper of their own."""
         perfusion, function = self.maps.perfusion, self.maps.function
-        return function is not None or self.volume is not None or (perfusion is not None and not perfusion.flat)
+        return (
+            self.flow is not None
+            or function is not None
+            or self.volume is not None
+            or (perfusion is not None and not perfusion.flat)
+        )
 
 
 def write_html(result: StudyResult, path: Path, *, colour_table: str = DEFAULT_COLOUR_TABLE) -> None:
@@ -119,6 +126,7 @@ def _content(result: StudyResult, table_name: str) -> dict[str, Any]:
         "letter": letter,
         "plot": VOLUME_FRAME,
         "phase": PHASE_FRAME,
+        "flow_frame": FLOW_FRAME,
         "limits": limits_lines(result),
         "methods": methods(result),
         "scale_percentile": f"{SCALE_PERCENTILE:g}",
@@ -159,6 +167,7 @@ def _section(group: Comparison, result: StudyResult, table: Palette, n: int, n_g
         segment_table_of(group, pair, title=title),
         limits_note([m.heart for m in group.members if m.heart is not None]),
         function_note(maps),
+        flow_panel(group, pair, maps.grounds, table),
         (*problems, *maps.problems),
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 from myoscope.core import (
     MAP_MEANINGS,
     Flag,
+    FlowResult,
     HeartResult,
     LimitsUsed,
     ModelReport,
@@ -24,6 +25,8 @@ from myoscope.core import (
     PolarMap,
     Projections,
     Quantity,
+    RegionValue,
+    ReserveResult,
     Series,
     SeriesResult,
     Stated,
@@ -179,7 +182,63 @@ def _heart(heart: HeartResult) -> dict[str, Any]:
         },
         "function": None if heart.curve is None else {"volume_curve": _volume_curve(heart.curve)},
         "phase": _phase(heart.maps["phase"]) if "phase" in heart.maps else None,
+        "flow": None if heart.flow is None else _flow(heart.flow),
         "quantities": [_quantity(q) for q in heart.quantities],
+    }
+
+
+def _flow(flow: FlowResult) -> dict[str, Any]:
+    curves = flow.curves
+    return {
+        "tracer": flow.tracer,
+        "model": flow.model,
+        "settings": list(flow.settings),
+        "whole_mL_min_g": _region(flow.whole),
+        "vessels_mL_min_g": [_region(one) for one in flow.vessels],
+        "segments_mL_min_g": [_region(one) for one in flow.segments],
+        "failed_cells": {reason: flow.failed[reason] for reason in sorted(flow.failed)},
+        "curves": {
+            "unit": curves.unit,
+            "start_s": curves.start_s,
+            "duration_s": curves.duration_s,
+            "left_blood": curves.left,
+            "right_blood": curves.right,
+            "regions": [
+                {"region": name, "measured": measured, "fitted": fitted}
+                for name, measured, fitted in zip(curves.regions, curves.measured, curves.fitted, strict=True)
+            ],
+        },
+        "motion": {
+            "displacement_lps_mm": flow.shifts_mm,
+            "frame_shows": list(flow.shift_kind),
+            "fit": flow.shift_fit,
+        },
+    }
+
+
+def _region(one: RegionValue) -> dict[str, Any]:
+    return {
+        "region": one.region,
+        "value": one.value,
+        "interval_95": None if one.low is None or one.high is None else [one.low, one.high],
+        "reason": one.reason or None,
+    }
+
+
+def _reserve(reserve: ReserveResult) -> dict[str, Any]:
+    return {
+        "whole": _region(reserve.whole),
+        "vessels": [_region(one) for one in reserve.vessels],
+        "segments": [_region(one) for one in reserve.segments],
+        "corrected_for_work_at_rest": _region(reserve.corrected),
+        "relative_segments": [_region(one) for one in reserve.relative],
+        "capacity": {
+            "source": reserve.capacity_source,
+            "percent_of_wall": {
+                name: 100 * float(share)
+                for name, share in zip(reserve.capacity_names, reserve.capacity_share, strict=True)
+            },
+        },
     }
 
 
@@ -245,6 +304,7 @@ def _pair(pair: PairResult) -> dict[str, Any]:
         "rest": pair.rest,
         "quantities": [_quantity(q) for q in pair.quantities],
         "maps": _maps(pair.maps),
+        "reserve": None if pair.reserve is None else _reserve(pair.reserve),
         "segment_scores_17": scores if scores is not None and len(scores) == 17 else None,
         "segment_scores_20": scores if scores is not None and len(scores) == 20 else None,
         "flags": [_flag(f) for f in pair.flags],

@@ -1,13 +1,14 @@
-"""The 17 segments of one comparison in numbers: counts, scores, motion, thickening and phase, stress beside rest."""
+"""The 17 segments of one comparison in numbers: counts, scores, flow and function, stress beside rest."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope.core import VESSELS, PairResult, segment_table
+from myoscope.core import VESSELS, PairResult, RegionValue, segment_table
 from myoscope.report.map_disc import score_text
 from myoscope.report.map_scales import MAP_SCALES
 from myoscope.report.pairing import Comparison, state_label
@@ -61,7 +62,12 @@ class _Column:
 
 def segment_table_of(comparison: Comparison, pair: PairResult | None, *, title: str) -> SegmentTable:
     """The segment values of every map of the series that are compared."""
-    columns = [*_counts(comparison), *_scores(comparison, pair), *_function(comparison)]
+    columns = [
+        *_counts(comparison),
+        *_scores(comparison, pair),
+        *_flow(comparison, pair),
+        *_function(comparison),
+    ]
     headings = tuple(dict.fromkeys(c.heading for c in columns))
     return SegmentTable(
         title=title,
@@ -112,6 +118,23 @@ def _scores(comparison: Comparison, pair: PairResult | None) -> list[_Column]:
         for label, scores in found
         if len(scores) == 17
     ]
+
+
+def _flow(comparison: Comparison, pair: PairResult | None) -> list[_Column]:
+    """Flow of segments as fitted to their curves, and the ratios of those."""
+    columns = [
+        _regions("Flow, mL/min/g", state_label(m), m.heart.flow.segments, m.heart.flow.vessels)
+        for m in comparison.members
+        if m.heart is not None and m.heart.flow is not None
+    ]
+    if pair is not None and pair.reserve is not None:
+        columns.append(_regions("Reserve", "Ratio", pair.reserve.segments, pair.reserve.vessels))
+    return columns
+
+
+def _regions(heading: str, label: str, segments: Sequence[RegionValue], vessels: Sequence[RegionValue]) -> _Column:
+    said = [tuple("–" if r.value is None else f"{r.value:.2f}" for r in regions) for regions in (segments, vessels)]
+    return _Column(heading, label, said[0], said[1])
 
 
 def _function(comparison: Comparison) -> list[_Column]:

@@ -24,7 +24,9 @@ def summary_of(result: StudyResult) -> tuple[str, ...]:
     sentences = [
         _quality(result),
         *(_perfusion(one) for one in ungated or hearts.values()),
+        *(_flow(one) for one in hearts.values()),
         *(_change(pair, hearts) for pair in result.pairs),
+        *(_reserve(pair) for pair in result.pairs),
         *(_function(one) for one in hearts.values()),
     ]
     return tuple(sentence for sentence in sentences if sentence)
@@ -85,6 +87,38 @@ def _change(pair: PairResult, hearts: Mapping[str, SeriesResult]) -> str:
     if dilation is not None and dilation.value is not None and not hearts[pair.stress].series.gated:
         parts.append(f"stress to rest cavity ratio {dilation.value:.2f}")
     return f"Stress against rest ({pair.stress}, {pair.rest}): {'; '.join(parts)}." if parts else ""
+
+
+def _flow(one: SeriesResult) -> str:
+    assert one.heart is not None
+    flow = one.heart.quantity("blood flow")
+    if flow is None:
+        return ""
+    if flow.value is None:
+        return f"Blood flow, {one.series.name}: not measured; {flow.reason}."
+    return f"Blood flow, {one.series.name}: {_precise(flow)}."
+
+
+def _reserve(pair: PairResult) -> str:
+    reserve = pair.quantity("flow reserve")
+    if reserve is None or reserve.value is None:
+        return ""
+    low = [v for v in VESSELS if (q := pair.quantity(f"flow reserve, {v}")) is not None and q.abnormal]
+    where = f"; low in the territory of {_list(low)}" if low else ""
+    severe = pair.quantity("flow capacity: severely reduced")
+    share = (
+        "" if severe is None or severe.value is None else f"; capacity severely reduced in {severe.value:.0f} % of it"
+    )
+    return f"Flow reserve of the wall ({pair.stress}, {pair.rest}): {_precise(reserve)}{where}{share}."
+
+
+def _precise(quantity: Quantity) -> str:
+    """A flow or a ratio, to two digits behind the point."""
+    unit = "" if quantity.unit == "1" else f" {quantity.unit}"
+    said = f"{quantity.value:.2f}{unit}"
+    if quantity.low is not None and quantity.high is not None:
+        said += f" (95 % interval {quantity.low:.2f} to {quantity.high:.2f})"
+    return said
 
 
 def _function(one: SeriesResult) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from myoscope.core import CardiacFrame, Grid, InvalidValue, Volume
 from myoscope.core.geometry import FloatArray
-from myoscope.physics.decay import mean_share_left
+from myoscope.physics.decay import mean_share_left, share_left
 from myoscope.physics.frames import Frames
 from myoscope.physics.time_curve import TimeCurve
 from myoscope.simulate.beat import BeatingHeart
@@ -125,10 +125,29 @@ class DynamicScene:
         factors: FloatArray = 1 / mean_share_left(self.tracer.nuclide, self.frames.start_s, self.frames.duration_s)
         return factors
 
+    def left_at(self, seconds_later: float) -> Array:
+        """What this injection has left in the body when another study begins, kBq/mL, (i, j, k).
+
+        ``seconds_later`` counts from the start of this scan. Tracer stays where it was at its end and decays.
+        """
+        end = (self.decayed[:, -1].astype(np.float32) @ self.regions.reshape(len(self.regions), -1)).reshape(
+            self.grid.shape
+        )
+        share = float(self.decay_factors[-1]) * float(share_left(self.tracer.nuclide, seconds_later))
+        return np.asarray(end * share, np.float32)
+
     def scan(
-        self, *, rng: np.random.Generator, camera: PetCamera | None = None, motion: FrameMotion | None = None
+        self,
+        *,
+        rng: np.random.Generator,
+        camera: PetCamera | None = None,
+        motion: FrameMotion | None = None,
+        left_over: Array | None = None,
     ) -> Volume:
-        """One dynamic image, kBq/mL, decay-corrected to the start of the study; ``camera`` None adds no noise."""
+        """One dynamic image, kBq/mL, decay-corrected to the start of the study; ``camera`` None adds no noise.
+
+        ``left_over`` is what an earlier injection has left at the start (`left_at`).
+        """
         motion = FrameMotion.none(len(self.frames)) if motion is None else motion
         if motion.displacement_mm.shape != (len(self.frames), 3):
             raise InvalidValue(f"motion needs one displacement per frame, got {motion.displacement_mm.shape}")
@@ -136,8 +155,10 @@ class DynamicScene:
         images = np.empty((len(self.frames), *self.grid.shape), np.float32)
         for f in range(len(self.frames)):
             image = (self.decayed[:, f].astype(np.float32) @ still).reshape(self.grid.shape)
-            image = moved(image, self.grid, motion.displacement_mm[f])
             factor = float(factors[f])
+            if left_over is not None:
+                image = image + left_over / np.float32(factor)
+            image = moved(image, self.grid, motion.displacement_mm[f])
             images[f] = image * factor
             if camera is not None:
                 variance = camera.variance(

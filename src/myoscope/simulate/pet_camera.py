@@ -37,7 +37,7 @@ class PetCamera:
 
     fwhm_mm: float = 7.0
     noise_fwhm_mm: float = 7.5
-    noise_kBq_s_mL: float = 40.0
+    noise_kBq_s_mL: float = 16.0
     own_share: float = 0.5
     randoms_kBq_mL: float = 60.0
 

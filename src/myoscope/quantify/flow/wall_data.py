@@ -147,7 +147,11 @@ class WallCurves:
         )
 
     def averaged(self, share: ArrayLike) -> WallCurves:
-        """Curves of regions: ``share`` (region, curve) says what each curve adds to each region; rows sum to 1."""
+        """Curves of regions: ``share`` (region, curve) says what each curve adds to each region; rows sum to 1.
+
+        A curve with missing frames spoils only the regions that it has a share in; a region without any curve is
+        missing.
+        """
         matrix = np.asarray(share, np.float64)
         if matrix.ndim != 2 or matrix.shape[1] != len(self):
             raise InvalidValue(f"regions have axes (region, curve) with {len(self)} curves, got {matrix.shape}")
@@ -155,9 +159,12 @@ class WallCurves:
         septal = None
         if self.beside_right is not None:
             septal = matrix @ self.beside_right.astype(float) > 0.1
+        seen: NDArray[np.bool_] = np.asarray(np.isfinite(self.tissue).all(axis=1))
+        whole = (matrix != 0).any(axis=1) & ~(matrix[:, ~seen] != 0).any(axis=1)
+        tissue = matrix @ np.where(seen[:, None], self.tissue, 0.0)
         return replace(
             self,
-            tissue=matrix @ self.tissue,
+            tissue=np.where(whole[:, None], tissue, np.nan),
             weight=self.weight if self.weight.ndim == 1 else matrix @ self.weight,
             recovery=None if self.recovery is None else matrix @ self.recovery,
             outside=None if self.outside is None else matrix @ self.outside,

@@ -1,0 +1,174 @@
+"""The chain on one virtual patient: what flow was put in comes out, moved or not, and nothing is silently wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from myoscope import flow_study
+from myoscope.analyze import Settings, analyze_study
+from myoscope.core import InvalidValue, PairResult, Series, SeriesResult, Stated, Study, Surfaces, Volume
+from myoscope.simulate.dynamic_pet import DynamicScene, FrameMotion, MotionHabit, dynamic_scene
+from myoscope.simulate.patient import draw_patient
+from myoscope.simulate.pet_camera import PetCamera
+
+PATIENT = 102  # nothing is special about it
+
+
+@pytest.fixture(scope="module")
+def rest() -> DynamicScene:
+    return dynamic_scene(draw_patient(PATIENT, site="harbour"), "rest", "rubidium")
+
+
+@pytest.fixture(scope="module")
+def image(rest: DynamicScene) -> Volume:
+    """Noise-free and still."""
+    return rest.scan(rng=np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def wall(image: Volume) -> Surfaces:
+    return flow_study.find_wall(image, "rubidium")
+
+
+@pytest.fixture(scope="module")
+def data(image: Volume, wall: Surfaces) -> flow_study.FlowData:
+    return flow_study.gather(image, wall, "rubidium")
+
+
+def truth(rest: DynamicScene, data: flow_study.FlowData) -> float:
+    return float((rest.flow * data.static.weights("surface")).sum())
+
+
+def test_the_flow_that_was_put_in_comes_out(rest: DynamicScene, data: flow_study.FlowData) -> None:
+    found = flow_study.fit_flow(data)
+    assert found.whole.value == pytest.approx(truth(rest, data), rel=0.10)
+    for one, true in zip(found.vessels, data.static.like(rest.flow, "truth").vessel_means(), strict=True):
+        assert one.value == pytest.approx(true, rel=0.25)
+    assert found.whole.low is not None
+    assert found.whole.high is not None
+    assert found.whole.low < float(found.whole.value or 0) < found.whole.high
+    assert not found.failed
+
+
+def test_a_still_heart_is_found_still(data: flow_study.FlowData) -> None:
+    seen = np.array([kind != "empty" for kind in data.shifts.kind])
+    assert np.linalg.norm(data.shifts.displacement_mm[seen], axis=1).max() < 2.5
+
+
+def test_ten_millimetres_over_three_blood_frames_are_put_right(
+    rest: DynamicScene, wall: Surfaces, data: flow_study.FlowData
+) -> None:
+    toward_septum = -rest.heart.lateral
+    direction = toward_septum + rest.heart.long_axis
+    shift = np.zeros((len(rest.frames), 3))
+    shift[3:6] = 10.0 * direction / np.linalg.norm(direction)
+    moved = rest.scan(rng=np.random.default_rng(0), motion=FrameMotion(shift))
+    settings = flow_study.FlowSettings(motion=False)
+    still, before, after = (
+        np.array([one.value or np.nan for one in found.vessels])
+        for found in (
+            flow_study.fit_flow(data),
+            flow_study.measure_flow(moved, wall, "rubidium", settings=settings),
+            flow_study.measure_flow(moved, wall, "rubidium"),
+        )
+    )
+    assert np.abs(before / still - 1).max() > 0.08
+    assert np.abs(after / still - 1).max() < 0.05
+
+
+def test_a_tracer_without_a_model_and_a_series_without_late_frames_are_refused(image: Volume) -> None:
+    with pytest.raises(InvalidValue, match="F-18 FDG"):
+        flow_study.flow_tracer("F-18 FDG")
+    with pytest.raises(InvalidValue, match="which tracer"):
+        flow_study.flow_tracer(None)
+    assert image.frame_start_s is not None
+    assert image.frame_duration_s is not None
+    short = Volume(
+        np.asarray(image.array)[:8], image.grid, "kBq/mL", image.made_by, "time", None,
+        image.frame_start_s[:8], image.frame_duration_s[:8],
+    )  # fmt: skip
+    with pytest.raises(InvalidValue, match="muscle is seen from 2 min"):
+        flow_study.late_image(short, "rubidium")
+
+
+def test_every_named_model_belongs_to_one_tracer_and_an_unknown_one_is_refused() -> None:
+    names = [name for protocol in flow_study.PROTOCOLS.values() for name in protocol.models]
+    assert len(names) == len(set(names)) == 13
+    with pytest.raises(InvalidValue, match="lortie"):
+        flow_study.model_named("guesswork")
+
+
+@pytest.fixture(scope="module")
+def analysed() -> tuple[tuple[SeriesResult, ...], tuple[PairResult, ...], dict[str, DynamicScene]]:
+    patient = draw_patient(PATIENT, site="harbour")
+    scenes, series = {}, []
+    for k, state in enumerate(("stress", "rest")):
+        scene = dynamic_scene(patient, "stress" if state == "stress" else "rest", "rubidium")
+        rng = np.random.default_rng(k)
+        image = scene.scan(rng=rng, camera=PetCamera(), motion=MotionHabit().draw(scene.frames, rng=rng))
+        scenes[state] = scene
+        series.append(
+            Series(
+                name=f"{state}-dynamic",
+                kind="DYNAMIC PET",
+                image=image,
+                state=Stated(state, "code"),
+                tracer=Stated("Rb-82 chloride", "code"),
+                acquisition={"began_after_first_s": 900.0 * (1 - k)},
+            )
+        )
+    found = analyze_study(Study("key", tuple(series)), settings=Settings(rest_rate_pressure=9000.0))
+    return found.series, found.pairs, scenes
+
+
+def test_an_analysis_gives_flow_of_both_states_in_the_order_of_the_study(
+    analysed: tuple[tuple[SeriesResult, ...], tuple[PairResult, ...], dict[str, DynamicScene]],
+) -> None:
+    results, _, scenes = analysed
+    assert [one.series.name for one in results] == ["stress-dynamic", "rest-dynamic"]
+    for one, state in zip(results, ("stress", "rest"), strict=True):
+        assert one.heart is not None
+        assert one.heart.flow is not None
+        assert not one.not_done
+        true = float((scenes[state].flow * one.heart.polar_map.weights("surface")).sum())
+        quantity = one.heart.quantity("blood flow")
+        assert quantity is not None
+        assert quantity.value == pytest.approx(true, rel=0.2)
+        assert set(one.heart.maps) >= {"flow", "flow_error", "uptake", "left_blood"}
+
+
+def test_the_pair_has_reserve_capacity_and_work_at_rest(
+    analysed: tuple[tuple[SeriesResult, ...], tuple[PairResult, ...], dict[str, DynamicScene]],
+) -> None:
+    results, pairs, _ = analysed
+    (pair,) = pairs
+    assert pair.reserve is not None
+    flows = [one.heart.flow.whole.value for one in results if one.heart is not None and one.heart.flow is not None]
+    assert pair.reserve.whole.value == pytest.approx((flows[0] or 0) / (flows[1] or 1))
+    corrected = pair.reserve.corrected.value
+    assert corrected == pytest.approx((pair.reserve.whole.value or 0) * 0.9)
+    assert pair.reserve.capacity_share.sum() == pytest.approx(1.0)
+    assert set(pair.maps) >= {"reserve", "capacity"}
+    verdict = pair.quantity("flow reserve")
+    assert verdict is not None
+    assert "guideline" in verdict.limit
+
+
+def test_reserve_of_two_models_is_refused(
+    analysed: tuple[tuple[SeriesResult, ...], tuple[PairResult, ...], dict[str, DynamicScene]],
+) -> None:
+    flows = [one.heart.flow for one in analysed[0] if one.heart is not None and one.heart.flow is not None]
+    with pytest.raises(InvalidValue, match="no reserve"):
+        flow_study.reserve_of(flows[0], replace(flows[1], model="another"))
+
+
+def test_a_dynamic_series_without_a_tracer_says_so_and_stops_nothing(image: Volume) -> None:
+    series = Series(name="dynamic", kind="DYNAMIC PET", image=image)
+    found = analyze_study(Study("key", (series,)), settings=Settings())
+    (result,) = found.series
+    assert result.heart is None
+    assert not found.pairs
+    assert "which tracer" in result.not_done[0]
