@@ -2,9 +2,9 @@
 
     python docs/make/validate_systems.py --registry DIR [--spectf DIR] [--only PART ...]
 
-``DIR`` holds the tiers of ``myoscope simulate reference`` (``maps``, ``full``, ``low-likelihood``), and ``flow`` for
-``yeung2022``; ``--spectf`` the folder with SPECTF.train and SPECTF.test (UCI). Writes ``docs/validation/systems.md``.
-Every part keeps what it made in ``DIR.validation``: after a kill the same call goes on, and the page is put together
+``DIR`` holds the tiers of ``myoscope simulate reference`` (``maps``, ``full``, ``low-likelihood``), and a PET registry
+``flow`` for ``yeung2022``; ``--spectf`` is the folder with SPECTF.train and SPECTF.test (UCI). Writes
+``docs/validation/systems.md``. Every part keeps what it made in ``DIR.validation``: after a kill the same call goes on, and the page is put together
 of the parts that are there. A part whose cohort has changed is made anew. Two cores need some hours, most of them for
 teaching; ``--only spectf`` takes a minute and needs no registry.
 
@@ -131,9 +131,9 @@ class Bench:
     def cohort(self, tier: str) -> Path:
         if self.registry is None or not (self.registry / tier / io.COHORT_MANIFEST).exists():
             where = self.registry or Path("DIR")
+            verb = "pet-registry" if tier == "flow" else f"reference --tier {tier}"
             raise InvalidValue(
-                f"there is no tier {tier} of the registry in {where}; make it with: myoscope simulate reference "
-                f"--tier {tier} --out {where / tier}"
+                f"there is no {tier} in the registry {where}; myoscope simulate {verb} --out {where / tier} makes it"
             )
         return self.registry / tier
 

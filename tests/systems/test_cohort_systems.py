@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_systems import BRIEF, OWN, Trained, cohorts, shared, trained
-from tiny_cohort import write_cohort_of_maps
+from tiny_cohort import write_cohort_of_maps, write_pet_cohort
 
 from myoscope import io
 from myoscope.core import Explanation, InvalidValue, UnitMismatch
 from myoscope.learn import Examples, load_model
+from myoscope.simulate.deficit import SHARE_OF_WALL
 from myoscope.systems.contract import load_system, settings_with
 from myoscope.systems.explanation import Explainer
 from myoscope.systems.otaki2022 import build_from_card
@@ -138,6 +139,20 @@ def test_a_network_that_function_is_withheld_from_is_taught_and_explained(
     withheld = dict(zip(values.names, values.values.tolist(), strict=True))
     assert withheld["function"] == withheld["stress_edv_mL"] == 0
     assert withheld["perfusion"] != 0
+
+
+def test_flow_systems_read_pet_registries_and_take_their_label_from_the_truth(tmp_path: Path) -> None:
+    write_pet_cohort(tmp_path / "flow", {"riverside": 4, "coast": 2}, seed=3)
+    folder = io.read_cohort(tmp_path / "flow")
+    system = load_system("yeung2022")
+    examples = system.prepare([folder], system.Settings())
+    assert examples.channels == ("rest", "stress", "reserve")
+    weight = np.asarray(SHARE_OF_WALL)
+    stress, rest = ((folder.map(f"truth_{s}_flow") * weight).sum(axis=(1, 2)) for s in ("stress", "rest"))
+    np.testing.assert_allclose(examples.about["true_reserve"], stress / rest, rtol=1e-4)
+    assert np.array_equal(examples.target("impaired reserve from reserve") > 0, stress / rest < 2)
+    assert np.array_equal(examples.target("male from rest") > 0, folder.cohort["sex"] == "M")
+    assert "camera" not in examples.about
 
 
 def test_settings_are_changed_by_name_and_nothing_else() -> None:
