@@ -4,9 +4,9 @@
 
 ``DIR`` holds the tiers of ``myoscope simulate reference`` (``maps``, ``full``, ``low-likelihood``), and a PET registry
 ``flow`` for ``yeung2022``; ``--spectf`` is the folder with SPECTF.train and SPECTF.test (UCI). Writes
-``docs/validation/systems.md``. Every part keeps what it made in ``DIR.validation``: after a kill the same call goes on, and the page is put together
-of the parts that are there. A part whose cohort has changed is made anew. Two cores need some hours, most of them for
-teaching; ``--only spectf`` takes a minute and needs no registry.
+``docs/validation/systems.md``. Every part keeps what it made in ``DIR.validation``: after a kill the same call goes on,
+and the page is put together of the parts that are there. A part whose cohort has changed is made anew. Two cores need
+some hours, most of them for teaching; ``--only spectf`` takes a minute and needs no registry.
 
 ``--set`` shortens the teaching to try the script; the page then has to go elsewhere (``--page``), as it has for any
 registry that is not the reference one.
