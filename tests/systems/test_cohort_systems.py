@@ -61,11 +61,11 @@ def test_evaluation_stands_beside_a_baseline(trained: Trained, tmp_path: Path) -
     model = trained.model
     outside = trained.examples.rows(trained.examples.about["site"] == "coast")
     prognosis = trained.system.predict(outside, model)
-    evaluation = trained.system.evaluate(outside, prognosis, model, rng=np.random.default_rng(0), resamples=40)
+    evaluation = trained.system.evaluate(outside, prognosis, model, rng=np.random.default_rng(0), resamples=20)
     first = next(iter(evaluation.papers.values()))
     assert len(first.rows) >= 2
     assert first.n_patients <= 24
-    evaluation.write(tmp_path, rng=np.random.default_rng(0), published=trained.system.PUBLISHED, resamples=20)
+    evaluation.write(tmp_path, rng=np.random.default_rng(0), published=trained.system.PUBLISHED, resamples=10)
     text = (tmp_path / f"{evaluation.system}.md").read_text()
     assert "virtual patients, not people" in text
     assert "Published" in text

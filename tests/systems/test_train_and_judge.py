@@ -65,6 +65,7 @@ def test_the_card_states_what_was_measured_and_on_whom(reproduced: Path) -> None
     assert card.figures[0] in page
 
 
+@pytest.mark.slow
 def test_a_model_is_judged_alike_by_evaluate(
     reproduced: Path, cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_help_of_the_new_verbs_imports_neither_torch_nor_numpy() -> None:
     assert json.loads(done.stdout.replace("'", '"')) == []
 
 
+@pytest.mark.slow
 def test_the_page_of_figures_takes_nothing_but_the_reference_registry(
     cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
 ) -> None:
