@@ -152,7 +152,7 @@ def figures(patient: VirtualPatient, plain: Volume, image: Volume | None, state:
             for g in range(beating.surfaces.n_gates)
         )
         phases = quantify.phase_analysis(
-            quantify.smoothed_gates(gates, measure.PHASE_SMOOTHING_MM),
+            quantify.smoothed_gates(gates, measure.GATE_SMOOTHING_MM),
             least_amplitude_percent=measure.LEAST_AMPLITUDE_PERCENT,
         )
         row |= {
@@ -165,7 +165,7 @@ def figures(patient: VirtualPatient, plain: Volume, image: Volume | None, state:
             "phase_bandwidth_deg": phases.statistics.bandwidth_deg,
             "phase_entropy": phases.statistics.entropy,
         }
-        drawn = quantify.phase_draws(gates, phases, smooth_fwhm_mm=measure.PHASE_SMOOTHING_MM, rng=rng)
+        drawn = quantify.phase_draws(gates, phases, smooth_fwhm_mm=measure.GATE_SMOOTHING_MM, rng=rng)
         if drawn is not None:
             row["phase_draws"] = [[float(np.nanmean(x)), float(np.nanstd(x))] for x in drawn.T[2:5]]
         noise = quantify.noise_from_gates(np.stack([gate.value for gate in gates]))

@@ -38,8 +38,9 @@ _PLAUSIBLE_WALL_MM = (6.0, 14.5)
 _SMALL_HEART_EDV_ML, _SMALL_HEART_ESV_ML = 60.0, 20.0
 LEAST_AMPLITUDE_PERCENT = 5.0
 """Cells whose counts vary less than this over the beat tell noise, not time."""
-PHASE_SMOOTHING_MM = 25.0
-"""Over which phases are averaged along the wall (FWHM); with less, virtual normal hearts show noise as dyssynchrony."""
+GATE_SMOOTHING_MM = 25.0
+"""Over which single gates are averaged along the wall (FWHM) before their counts are compared; with less, virtual
+normal hearts show noise as dyssynchrony."""
 _COUNT_THICKENING_PERCENT = (-200.0, 400.0)
 _N_DRAWS = 160
 
@@ -248,7 +249,11 @@ def measure_function(
         heart.sample_wall(image.frame(gate), surfaces.gate(gate), method=sampling) for gate in range(surfaces.n_gates)
     )
     regional = quantify.regional_function(
-        gates, surfaces, ed_gate=function.ed_gate, es_gate=function.es_gate, fwhm_mm=wall.fwhm_mm
+        quantify.smoothed_gates(gates, GATE_SMOOTHING_MM),
+        surfaces,
+        ed_gate=function.ed_gate,
+        es_gate=function.es_gate,
+        fwhm_mm=wall.fwhm_mm,
     )
     maps = {
         "motion": regional.motion,
@@ -274,7 +279,7 @@ def measure_function(
         )
     try:
         found, phase_maps = quantify.phase_quantities(
-            gates, smooth_fwhm_mm=PHASE_SMOOTHING_MM, least_amplitude_percent=LEAST_AMPLITUDE_PERCENT, rng=rng
+            gates, smooth_fwhm_mm=GATE_SMOOTHING_MM, least_amplitude_percent=LEAST_AMPLITUDE_PERCENT, rng=rng
         )
         quantities += found
         maps |= phase_maps
@@ -296,7 +301,8 @@ def count_thickening(function: Function) -> PolarMap | None:
     """Gain of counts from end diastole to end systole in %, as registries keep it; None where nothing is known."""
     if function.ventricular is None:
         return None
-    diastole, systole = (function.gates[gate] for gate in (function.ventricular.ed_gate, function.ventricular.es_gate))
+    gates = (function.gates[gate] for gate in (function.ventricular.ed_gate, function.ventricular.es_gate))
+    diastole, systole = quantify.smoothed_gates(tuple(gates), GATE_SMOOTHING_MM)
     gain = np.clip(quantify.count_thickening_percent(diastole.value, systole.value), *_COUNT_THICKENING_PERCENT)
     return diastole.like(gain, "rise of counts from end diastole to end systole", unit="%")
 

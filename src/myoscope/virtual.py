@@ -501,13 +501,11 @@ def _measure_function(
     gates = tuple(
         heart.sample_wall(gated.frame(gate), walls.gate(gate), method="surface") for gate in range(walls.n_gates)
     )
+    smooth = quantify.smoothed_gates(gates, measure.GATE_SMOOTHING_MM)
     regional = quantify.regional_function(
-        gates, walls, ed_gate=function.ed_gate, es_gate=function.es_gate, fwhm_mm=wall.fwhm_mm
+        smooth, walls, ed_gate=function.ed_gate, es_gate=function.es_gate, fwhm_mm=wall.fwhm_mm
     )
-    phases = quantify.phase_analysis(
-        quantify.smoothed_gates(gates, measure.PHASE_SMOOTHING_MM),
-        least_amplitude_percent=measure.LEAST_AMPLITUDE_PERCENT,
-    )
+    phases = quantify.phase_analysis(smooth, least_amplitude_percent=measure.LEAST_AMPLITUDE_PERCENT)
     values |= {
         f"{state}_phase_sd_deg": phases.statistics.sd_deg,
         f"{state}_phase_bandwidth_deg": phases.statistics.bandwidth_deg,
