@@ -15,9 +15,11 @@ from myoscope.evaluate import (
     categorical_nri,
     category_free_nri,
     decision_curve,
+    fit_recalibration,
     idi,
     logistic_fit,
     net_benefit,
+    recalibrated,
     weighted_brier,
 )
 from myoscope.evaluate.calibration import curve_distances, recalibration
@@ -189,3 +191,19 @@ def test_categorical_nri_counts_only_changes_of_category() -> None:
 def test_what_are_no_probabilities_is_refused(p: list[float], said: str) -> None:
     with pytest.raises(InvalidValue, match=said):
         calibration([1, 0, 1, 0, 1, 0], p, rng=_rng())
+
+
+def test_recalibrating_undoes_what_was_done_to_the_log_odds() -> None:
+    rng = np.random.default_rng(8)
+    right = rng.uniform(0.02, 0.98, 20_000)
+    y = rng.random(right.size) < right
+    wrong = recalibrated(right, (0.7, 0.4))
+    line = fit_recalibration(y, wrong)
+    np.testing.assert_allclose(line, (-0.7 / 0.4, 1 / 0.4), rtol=0.06)
+    assert np.abs(recalibrated(wrong, line) - right).mean() < 0.01
+    assert (np.diff(recalibrated(np.sort(wrong), line)) >= 0).all()
+
+
+def test_what_tells_the_outcome_perfectly_cannot_be_recalibrated() -> None:
+    with pytest.raises(InvalidValue, match="perfectly"):
+        fit_recalibration([0, 0, 0, 1, 1, 1], [0.1, 0.15, 0.2, 0.8, 0.85, 0.9])

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_systems import Trained, cohorts, shared, trained
-from tiny_cohort import write_cohort_of_maps
+from small_systems import BRIEF, OWN, Trained, cohorts, shared, trained
+from tiny_cohort import write_cohort_of_maps, write_pet_cohort
 
 from myoscope import io
 from myoscope.core import Explanation, InvalidValue, UnitMismatch
-from myoscope.learn import Examples
+from myoscope.learn import Examples, load_model
+from myoscope.simulate.deficit import SHARE_OF_WALL
 from myoscope.systems.contract import load_system, settings_with
+from myoscope.systems.explanation import Explainer
+from myoscope.systems.otaki2022 import build_from_card
 
 _WRONG_MAP = {"yeung2022": "truth_stress_flow"}
 
@@ -58,11 +61,11 @@ def test_evaluation_stands_beside_a_baseline(trained: Trained, tmp_path: Path) -
     model = trained.model
     outside = trained.examples.rows(trained.examples.about["site"] == "coast")
     prognosis = trained.system.predict(outside, model)
-    evaluation = trained.system.evaluate(outside, prognosis, model, rng=np.random.default_rng(0), resamples=40)
+    evaluation = trained.system.evaluate(outside, prognosis, model, rng=np.random.default_rng(0), resamples=20)
     first = next(iter(evaluation.papers.values()))
     assert len(first.rows) >= 2
     assert first.n_patients <= 24
-    evaluation.write(tmp_path, rng=np.random.default_rng(0), published=trained.system.PUBLISHED, resamples=20)
+    evaluation.write(tmp_path, rng=np.random.default_rng(0), published=trained.system.PUBLISHED, resamples=10)
     text = (tmp_path / f"{evaluation.system}.md").read_text()
     assert "virtual patients, not people" in text
     assert "Published" in text
@@ -115,6 +118,41 @@ def test_patients_without_limits_are_refused(
     write_cohort_of_maps(tmp_path / "elsewhere", {"harbour": 3}, seed=3)
     with pytest.raises(InvalidValue, match="no normal limits for sex"):
         trained.system.prepare([io.read_cohort(tmp_path / "elsewhere")], trained.settings, normals=[cohorts[1]])
+
+
+def test_a_network_that_function_is_withheld_from_is_taught_and_explained(
+    cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("lightning_fabric", reason="lightning is not installed (pip install myoscope[train])")
+    system = load_system("otaki2022")
+    settings = settings_with(system.Settings(), [*BRIEF, *OWN["otaki2022"], "function=false"])
+    examples = system.prepare([cohorts[0]], settings, normals=[cohorts[1]])
+    assert np.isnan(examples.maps[:, 1:]).all()
+    card = system.train(examples, settings, out=tmp_path)
+    assert card.numbers["covariate_mean"][:2] == [None, None]
+    model = load_model(tmp_path, "otaki2022")
+    assert np.isfinite(system.predict(examples, model).patient).all()
+    values = Explainer(tmp_path, "otaki2022", build_from_card).input_values(
+        np.array(examples.maps[0]), np.array(examples.covariates[0]), 0, {"perfusion": [0], "function": [1, 2]}
+    )
+    withheld = dict(zip(values.names, values.values.tolist(), strict=True))
+    assert withheld["function"] == withheld["stress_edv_mL"] == 0
+    assert withheld["perfusion"] != 0
+
+
+def test_flow_systems_read_pet_registries_and_take_their_label_from_the_truth(tmp_path: Path) -> None:
+    write_pet_cohort(tmp_path / "flow", {"riverside": 4, "coast": 2}, seed=3)
+    folder = io.read_cohort(tmp_path / "flow")
+    system = load_system("yeung2022")
+    examples = system.prepare([folder], system.Settings())
+    assert examples.channels == ("rest", "stress", "reserve")
+    weight = np.asarray(SHARE_OF_WALL)
+    stress, rest = ((folder.map(f"truth_{s}_flow") * weight).sum(axis=(1, 2)) for s in ("stress", "rest"))
+    np.testing.assert_allclose(examples.about["true_reserve"], stress / rest, rtol=1e-4)
+    assert np.array_equal(examples.target("impaired reserve from reserve") > 0, stress / rest < 2)
+    assert np.array_equal(examples.target("male from rest") > 0, folder.cohort["sex"] == "M")
+    assert "camera" not in examples.about
 
 
 def test_settings_are_changed_by_name_and_nothing_else() -> None:

@@ -65,6 +65,7 @@ def test_the_card_states_what_was_measured_and_on_whom(reproduced: Path) -> None
     assert card.figures[0] in page
 
 
+@pytest.mark.slow
 def test_a_model_is_judged_alike_by_evaluate(
     reproduced: Path, cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
 ) -> None:
@@ -111,3 +112,18 @@ def test_help_of_the_new_verbs_imports_neither_torch_nor_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert json.loads(done.stdout.replace("'", '"')) == []
+
+
+@pytest.mark.slow
+def test_the_page_of_figures_takes_nothing_but_the_reference_registry(
+    cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
+) -> None:
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry" / "maps").symlink_to(cohorts[0].folder)
+    script = Path(__file__).parents[2] / "docs" / "make" / "validate_systems.py"
+    call = [sys.executable, str(script), "--registry", str(tmp_path / "registry")]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("maps is not a tier of the reference registry")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["registry"]

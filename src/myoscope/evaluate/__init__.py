@@ -24,7 +24,9 @@ from myoscope.evaluate.calibration import CalibrationCurve as CalibrationCurve
 from myoscope.evaluate.calibration import brier_parts as brier_parts
 from myoscope.evaluate.calibration import calibration as calibration
 from myoscope.evaluate.calibration import calibration_curve as calibration_curve
+from myoscope.evaluate.calibration import fit_recalibration as fit_recalibration
 from myoscope.evaluate.calibration import logistic_fit as logistic_fit
+from myoscope.evaluate.calibration import recalibrated as recalibrated
 from myoscope.evaluate.censoring import FollowUpTimes as FollowUpTimes
 from myoscope.evaluate.censoring import StepCurve as StepCurve
 from myoscope.evaluate.censoring import censoring_curve as censoring_curve

@@ -90,6 +90,29 @@ def recalibration(outcome: ArrayLike, predicted: ArrayLike) -> Statistic:
     return statistic
 
 
+def fit_recalibration(outcome: ArrayLike, predicted: ArrayLike) -> tuple[float, float]:
+    """Intercept and slope by which the log-odds of a prediction fit what happens, for `recalibrated`.
+
+    Raises
+    ------
+    InvalidValue
+        As `calibration`, or predictions that tell the outcome perfectly.
+    """
+    y, p = _checked(outcome, predicted)
+    design = np.stack([np.ones(y.size), _log_odds(p)], axis=1)
+    intercept, slope = logistic_fit(design, y, np.ones((1, y.size)))[0]
+    if not (np.isfinite(intercept) and np.isfinite(slope)):
+        raise InvalidValue("predictions that tell the outcome perfectly cannot be recalibrated; there are too few")
+    return float(intercept), float(slope)
+
+
+def recalibrated(predicted: ArrayLike, line: tuple[float, float]) -> FloatArray:
+    """Probabilities whose log-odds are intercept + slope x log-odds of the prediction."""
+    p = np.asarray(predicted, np.float64)
+    right: FloatArray = expit(line[0] + line[1] * _log_odds(p))
+    return right
+
+
 def curve_distances(outcome: ArrayLike, predicted: ArrayLike, *, bins: int = 10) -> Statistic:
     """ICI, E50, E90 and ECE as functions of weights: (resample, 4).
 

@@ -54,9 +54,10 @@ def patient_label(vessels: FloatArray) -> FloatArray:
 
 
 def about_studies(folders: Sequence[io.CohortFolder]) -> dict[str, NDArray[Any]]:
-    """What subgroups, audits and samplings ask of studies, from all cohorts in order."""
+    """What subgroups, audits and samplings ask of studies, from all cohorts in order, if all of them say it."""
     names = ("site", "camera", "tracer", "sex", "age_y", "bmi_kg_m2", "diabetes", "stress_type", "population")
-    return {name: np.concatenate([folder.cohort[name] for folder in folders]) for name in names}
+    said = [name for name in names if all(name in folder.cohort.values for folder in folders)]
+    return {name: np.concatenate([folder.cohort[name] for folder in folders]) for name in said}
 
 
 def with_label(examples: Examples, known: ArrayLike, why: str) -> Examples:

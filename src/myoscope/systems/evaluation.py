@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -177,15 +178,16 @@ def evaluate_diagnosis(
 def factors_of(examples: Examples) -> dict[str, list[str]]:
     """Levels of what may not make a difference, as words."""
     about = examples.about
-    words = {
-        "sex": [{"F": "women", "M": "men"}.get(str(s), str(s)) for s in about["sex"]],
-        "age": bands(np.asarray(about["age_y"], np.float64), [55, 65, 75], unit="y"),
-        "BMI": bands(np.asarray(about["bmi_kg_m2"], np.float64), [25, 30, 35], unit="kg/m2"),
-        "diabetes": ["yes" if d else "no" for d in about["diabetes"]],
-        "stress": [str(s) for s in about["stress_type"]],
-        "camera": [str(c) for c in about["camera"]],
-        "site": [str(s) for s in about["site"]],
+    asked: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
+        "sex": ("sex", lambda v: [{"F": "women", "M": "men"}.get(str(s), str(s)) for s in v]),
+        "age": ("age_y", lambda v: bands(np.asarray(v, np.float64), [55, 65, 75], unit="y")),
+        "BMI": ("bmi_kg_m2", lambda v: bands(np.asarray(v, np.float64), [25, 30, 35], unit="kg/m2")),
+        "diabetes": ("diabetes", lambda v: ["yes" if d else "no" for d in v]),
+        "stress": ("stress_type", lambda v: [str(s) for s in v]),
+        "camera": ("camera", lambda v: [str(c) for c in v]),
+        "site": ("site", lambda v: [str(s) for s in v]),
     }
+    words = {name: in_words(about[column]) for name, (column, in_words) in asked.items() if column in about}
     return {name: levels for name, levels in words.items() if len(set(levels)) > 1}
 
 

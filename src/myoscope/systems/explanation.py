@@ -47,10 +47,11 @@ class Explainer:
         self._folder = folder
         self._build_from = build_from
         self._seed = seed
+        self._logits = self.model.logits
 
     @cached_property
     def ensemble(self) -> nn.Module:
-        """The stored weights in torch; replaced by tests that randomise them."""
+        """The stored weights in torch."""
         from myoscope.learn.ensemble import Ensemble
         from myoscope.learn.trained_model import load_ensemble
 
@@ -58,12 +59,33 @@ class Explainer:
         members = [self._build_from(card.settings, member) for member in range(int(card.settings["members"]))]
         return load_ensemble(self._folder, card, Ensemble(members, len(self.model.targets)))
 
+    def with_random_weights(self, seed: int) -> Explainer:
+        """The same network without what it learned: all weights drawn anew, the scales of its inputs kept."""
+        import torch
+
+        other = Explainer(self._folder, self.model.card.system, self._build_from, seed=self._seed)
+        ensemble: Any = other.ensemble
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for module in ensemble.modules():
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()
+
+        def logits(maps: NDArray[np.float32], covariates: NDArray[np.float32]) -> FloatArray:
+            with torch.no_grad():
+                found = ensemble(torch.from_numpy(np.array(maps)), torch.from_numpy(np.array(covariates)))
+            answers: FloatArray = found.numpy().astype(np.float64)
+            return answers
+
+        other._logits = logits
+        return other
+
     def asked(self, covariates: NDArray[np.float32], target: int) -> explain.Model:
         """The log-odds of one target as a function of maps, for one patient's covariates (covariate,)."""
 
         def log_odds(maps: NDArray[Any]) -> FloatArray:
             of_all = np.broadcast_to(covariates, (len(maps), covariates.size))
-            logits: FloatArray = self.model.logits(maps.astype(np.float32), of_all)[:, :, target].mean(axis=1)
+            logits: FloatArray = self._logits(maps.astype(np.float32), of_all)[:, :, target].mean(axis=1)
             return logits
 
         return log_odds
@@ -95,7 +117,7 @@ class Explainer:
                 shown[:, channels] = revealed[:, part : part + 1]
             variants = np.where(shown[:, :, None, None], maps, normal).astype(np.float32)
             of_all = np.where(revealed[:, len(members) :], covariates, mean).astype(np.float32)
-            logits: FloatArray = self.model.logits(variants, of_all)[:, :, target].mean(axis=1)
+            logits: FloatArray = self._logits(variants, of_all)[:, :, target].mean(axis=1)
             return logits
 
         return explain.shapley_values(coalition, [*groups, *self.model.covariates], rng=self._rng())
@@ -108,7 +130,7 @@ class Explainer:
 
         def log_odds(variants: NDArray[Any]) -> FloatArray:
             of_all = np.broadcast_to(maps, (len(variants), *maps.shape))
-            logits: FloatArray = self.model.logits(of_all, variants.astype(np.float32))[:, :, target].mean(axis=1)
+            logits: FloatArray = self._logits(of_all, variants.astype(np.float32))[:, :, target].mean(axis=1)
             return logits
 
         return explain.covariate_shapley(log_odds, covariates, mean, names=self.model.covariates, rng=self._rng())

@@ -66,7 +66,7 @@ def train_system(
     io.refuse_existing(out, replace=overwrite, sign=f"{name}.json")
     tell = progress or (lambda step, fraction: None)
     tell("reading the cohort", 0.0)
-    examples = _examples(system, settings, cohorts, normals)
+    examples = prepare_examples(system, settings, cohorts, normals)
     card = _train(system, name, examples, settings, out, machine or Machine(), tell)
     tell("done", 1.0)
     return card
@@ -98,7 +98,7 @@ def evaluate_system(
     io.refuse_existing(out, replace=overwrite, sign=f"{name}.md")
     tell = progress or (lambda step, fraction: None)
     tell("reading the cohort", 0.0)
-    examples = outside(_examples(system, settings, cohorts, normals), settings.external)
+    examples = outside(prepare_examples(system, settings, cohorts, normals), settings.external)
     with io.atomic_folder(out, replace=overwrite, sign=f"{name}.md") as folder:
         return _judge(system, examples, model, name, folder, seed=seed, tell=tell)
 
@@ -130,7 +130,7 @@ def reproduce_system(
     io.refuse_existing(out, replace=overwrite, sign=f"{name}.md")
     tell = progress or (lambda step, fraction: None)
     tell("reading the cohort", 0.0)
-    examples = _examples(system, settings, cohorts, normals)
+    examples = prepare_examples(system, settings, cohorts, normals)
     tested = outside(examples, settings.external)
     if len(tested) == len(examples):
         raise InvalidValue(
@@ -150,7 +150,8 @@ def reproduce_system(
     return evaluation
 
 
-def _examples(system: CohortSystem, settings: Any, cohorts: Sequence[Path], normals: Sequence[Path]) -> Examples:
+def prepare_examples(system: CohortSystem, settings: Any, cohorts: Sequence[Path], normals: Sequence[Path]) -> Examples:
+    """What a system takes of cohort folders."""
     return system.prepare(
         [io.read_cohort(path) for path in cohorts], settings, normals=[io.read_cohort(path) for path in normals]
     )

@@ -136,7 +136,8 @@ def _described(examples: Examples, recipe: Recipe) -> dict[str, Any]:
         "channels": list(examples.channels),
         "covariates": list(examples.covariate_names),
         "targets": list(examples.target_names),
-        "covariate_mean": [float(m) for m in np.nanmean(covariates, axis=0)] if covariates.shape[1] else [],
+        # None where a covariate was withheld from all of them: JSON has no NaN.
+        "covariate_mean": [float(c[known].mean()) if (known := np.isfinite(c)).any() else None for c in covariates.T],
         "described_channels": list(recipe.described),
         "described_spread": [float(s) if s > 0 else 1.0 for s in spread],
     }

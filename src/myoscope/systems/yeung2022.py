@@ -2,9 +2,10 @@
 
 Data       A cohort with polar maps of blood flow at rest and under stress in mL/min/g (``rest_flow``, ``stress_flow``)
            and of their ratio (``reserve``), the true flow maps for the label, sex and risk factors.
+           myoscope simulate pet-registry --seed 1 --patients 2000 --site north,harbour,riverside,coast --out flow
            myoscope reproduce yeung2022 --cohort flow --out result
-           Until such a registry exists, ``--set stand_in=true`` takes the true flow maps of any virtual cohort, blurred
-           and with noise. Figures of that are for trying the recipe and are marked as such in card and tables.
+           Without one, ``--set stand_in=true`` takes the true flow maps of any virtual cohort, blurred and with noise.
+           Figures of that are for trying the recipe and are marked as such in card and tables.
 Published  N-13 ammonia, one centre, hold-out test. Impaired reserve (below 2.0) from the reserve map AUC 0.94 (0.87 to
            0.98); sex from the stress map 0.81 (0.73 to 0.88); smoking from the rest map 0.71 (0.58 to 0.85);
            hypertension and dyslipidaemia no better than chance.
@@ -325,8 +326,8 @@ def evaluate(
 
 def explain(examples: Examples, row: int, folder: Path, *, method: str = "") -> Explanation:
     """Which cells raised the log-odds of the likeliest answer of one study."""
-    return explain_network(examples, row, folder, "yeung2022", _build_from, method=method)
+    return explain_network(examples, row, folder, "yeung2022", build_from_card, method=method)
 
 
-def _build_from(settings: Mapping[str, Any], member: int) -> nn.Module:
+def build_from_card(settings: Mapping[str, Any], member: int) -> nn.Module:
     return build(settings_of(Settings, settings), member)
