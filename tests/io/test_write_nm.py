@@ -325,8 +325,8 @@ def test_the_codes_that_are_written_are_those_that_are_read() -> None:
         assert codes.POSITION[(codes.vocabulary(scheme), value)] == position
     for gantry, (value, scheme, _) in dicom_write._GANTRY.items():
         assert codes.ENTRY[(codes.vocabulary(scheme), value)] == gantry
-    for words, (nuclide, *_), (tracer, *_) in dicom_write._TRACERS:
-        name = codes.RADIOPHARMACEUTICAL[("SCT", tracer)]
+    for words, (nuclide, *_), (tracer, scheme, _) in dicom_write._TRACERS:
+        name = codes.RADIOPHARMACEUTICAL[(codes.vocabulary(scheme), tracer)]
         assert any(word in name.lower() for word in words)
         assert codes.RADIONUCLIDE[("SCT", nuclide)] in name
     for unit, (value, _, _) in dicom_write._UNITS.items():
