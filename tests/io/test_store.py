@@ -86,6 +86,40 @@ COHORT = core.Cohort(
     {"dose_MBq": np.array([1.5, np.nan, 3]), "sex": np.array(["F", "M", "F"])},
     ("made up",),
 )
+FLOW_MAP = core.PolarMap(
+    np.abs(VALUE), "mL/min/g", POLAR_MAP.segment, POLAR_MAP.segment_20, POLAR_MAP.area_mm2, "hybrid"
+)
+REGION = core.RegionValue("LAD", 0.9, 0.7, 1.1)
+CURVES = core.FlowCurves(
+    np.array([0.0, 10]),
+    np.array([10.0, 10]),
+    np.ones(2),
+    np.full(2, np.nan),
+    ("LAD",),
+    np.ones((1, 2)),
+    np.ones((1, 2)),
+    "Bq/mL",
+)
+FLOW = core.FlowResult(
+    "rubidium",
+    "lortie",
+    FLOW_MAP,
+    FLOW_MAP,
+    {"k2": FLOW_MAP},
+    (REGION,) * 17,
+    (REGION,) * 3,
+    REGION,
+    CURVES,
+    np.zeros((2, 3)),
+    ("blood", "wall"),
+    np.ones(2),
+    {"no maximum": 3},
+    (FLAG,),
+    ("weights by counts",),
+)
+EXPLANATION = core.Explanation(attribution=RNG.normal(size=(4, 24)), input_shape=(4, 24), method="ig", target="CAD")
+PREDICTION = core.Prediction(name="CAD", unit=core.PROBABILITY, model_card="m", value=0.1 + 0.2)
+WHAT_IF = core.WhatIfCurve("age", "years", np.array([40.0, 60]), np.array([0.1, 0.3]), float("nan"))
 VALUES: list[object] = [
     GRID,
     FRAME,
@@ -114,8 +148,41 @@ VALUES: list[object] = [
     COHORT.columns[0],
     COHORT,
     COHORT.split_by_patient(2, rng=np.random.default_rng(0)),
-    core.Prediction(name="CAD", unit=core.PROBABILITY, model_card="m", value=0.1 + 0.2),
-    core.Explanation(attribution=RNG.normal(size=(2, 3)), input_shape=(2, 3), method="ig", target="CAD"),
+    PREDICTION,
+    EXPLANATION,
+    REGION,
+    CURVES,
+    FLOW,
+    core.ReserveResult(
+        FLOW_MAP,
+        (REGION,) * 17,
+        (REGION,) * 3,
+        REGION,
+        core.RegionValue("ventricle", None, reason="no blood pressure"),
+        (REGION,) * 17,
+        np.zeros((4, 24)),
+        ("normal", "reduced"),
+        np.array([0.4, 0.6]),
+        "Johnson and Gould",
+        (FLAG,),
+    ),
+    WHAT_IF,
+    core.Contribution("age", "71 years", -0.5, 0.25),
+    core.ModelReport(
+        system="otaki2022",
+        does="says",
+        source="a paper",
+        model_card="m",
+        warning="not for use",
+        series="stress",
+        predictions=(PREDICTION,),
+        polar_map=POLAR_MAP,
+        explanation=EXPLANATION,
+        segment_probability=np.full(17, 0.5),
+        start=-1.5,
+        steps=(core.Contribution("age", "71 years", -0.5, 0.25),),
+        curves=(WHAT_IF,),
+    ),
 ]
 
 

@@ -49,6 +49,10 @@ STORED_TYPES: dict[str, type] = {
         core.Quantity,
         core.VolumeCurve,
         core.LimitsUsed,
+        core.RegionValue,
+        core.FlowCurves,
+        core.FlowResult,
+        core.ReserveResult,
         core.HeartResult,
         core.SeriesResult,
         core.PairResult,
@@ -60,6 +64,9 @@ STORED_TYPES: dict[str, type] = {
         core.Folds,
         core.Prediction,
         core.Explanation,
+        core.Contribution,
+        core.WhatIfCurve,
+        core.ModelReport,
     )
 }
 """What a file may hold, by the name in its header; nothing else is ever constructed from one."""
