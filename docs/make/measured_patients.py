@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from myoscope import heart, io, measure, quantify
 from myoscope.core import MyoscopeError, Projections, Volume
-from myoscope.physics.beats import draw_beats
+from myoscope.physics.beats import draw_beats, steady_beats
 from myoscope.physics.noise import poisson_counts
 from myoscope.reconstruct import reconstruct
 from myoscope.simulate.acquire import expose
@@ -94,7 +94,8 @@ def measured(patient: VirtualPatient, *, gated: bool, repeats: int) -> Row:
     rng = patient.rng(f"measured {look.name}")
     rhythm = patient.rhythm(look)
     stops = np.full(camera.n_stops, duration_s)
-    beats = draw_beats(rhythm, n_gates=n_phases, n_phases=exposure.n_phases, stop_s=stops, rng=rng)
+    about_beats: dict[str, Any] = {"n_gates": n_phases, "n_phases": exposure.n_phases, "stop_s": stops}
+    beats = draw_beats(rhythm, rng=rng, **about_beats) if gated else steady_beats(**about_beats)
     expected, lost = exposure.counts(beats, duration_s)
     about: dict[str, Any] = {
         "angle_deg": camera.angle_deg,
