@@ -46,8 +46,8 @@ FALLS_SHORT = (
     "## What falls short",
     "",
     "* Few patients: the correlation of TPD rests on the handful whose true deficit passes the limits' "
-    "threshold at all. In one of them the long axis was found 36 degrees off beside a hot organ, by both finders alike, "
-    "and nothing flagged it.",
+    "threshold at all. In one of them the long axis was found 36 degrees off by both finders alike, and "
+    "nothing flagged it.",
     "* The limits come from 20 studies of each sex and centre and cells deviate by 9 to 12 % among normal"
     " people, so the threshold lies at 63 to 73 % of normal: milder deficits are not counted, neither in "
     "truth nor in the image. Limits from 80 studies, smoother maps and a scale by the best-perfused part "
