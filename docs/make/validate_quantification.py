@@ -449,7 +449,8 @@ def real_scans(folder: Path) -> list[str]:
         + ", ".join(f"{code} {n}" for code, n in sorted(flags.items(), key=lambda kv: -kv[1]))
         + ".",
         "",
-        "No normal limits of this camera come with the program, so these scans get relative values and the reason.",
+        "These files do not state the sex, and no normal limits of this camera come with the program: the scans get "
+        "relative values and the reason.",
         "",
         "![Polar maps of the real scans](figures/quantification_real.png)",
     ]
