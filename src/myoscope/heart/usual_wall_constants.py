@@ -20,4 +20,4 @@ APICAL_THINNING, APICAL_REACH = 0.446, 0.219
 # Muscle inside the cavity as a share of the wall's: papillary muscles stand between these arc lengths and reach this
 # far towards the axis at end diastole; trabeculae line the endocardium down to an arc length.
 PAPILLARY_SHARE, PAPILLARY_ARC, PAPILLARY_DEPTH = 0.045, (0.37, 0.74), 0.46
-TRABECULAE_SHARE, TRABECULAE_END = 0.035, 0.85
+TRABECULAE_SHARE, TRABECULAE_END = 0.034, 0.85
