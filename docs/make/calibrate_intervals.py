@@ -23,10 +23,11 @@ from myoscope.simulate.sites import SITES
 
 CONSTANTS = Path(__file__).parents[2] / "src/myoscope/quantify/interval_constants.py"
 SEED = 7101
+POPULATIONS = ("all", "referred")
 _FAR_MM = 20.0  # a heart found elsewhere is a failed contour and not a measurement
 _LEAST = {"TPD": 0.3, "SCORE": 0.5, "PHASE": 0.3}
 
-_TEXT = '''"""Constants of intervals, solved on {n} virtual patients (seed {seed}).
+_TEXT = '''"""Constants of intervals, solved on {n} virtual patients, half of them sent to angiography (seed {seed}).
 
 Written by `python docs/make/calibrate_intervals.py`; do not edit by hand.
 """
@@ -105,13 +106,16 @@ def written(name: str, value: ErrorModel | DrawCalibration) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, default=Path("calibrate_intervals.kept"))
-    parser.add_argument("--patients", type=int, default=24, help="virtual patients per site")
+    parser.add_argument("--patients", type=int, default=24, help="virtual patients of each population per site")
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     rows = [
         row
         for site in SITES
-        for row in measured_patients(SEED, site, range(asked.patients), keep=asked.keep, workers=asked.workers)
+        for population in POPULATIONS
+        for row in measured_patients(
+            SEED, site, range(asked.patients), population=population, keep=asked.keep, workers=asked.workers
+        )
     ]
     pairs = [(row, scan) for row, scan in flat(rows) if scan["centre_error_mm"] < _FAR_MM]
     truth, scans = [row["truth"] for row, _ in pairs], [scan for _, scan in pairs]

@@ -173,6 +173,7 @@ def true_tpd(uptake: Array, normal_uptake: Array, limits: io.SignedLimits) -> tu
     normal = limits.limits
     weights = normal.weights("surface")
     value = (uptake / normal_uptake * normal.mean)[None]
+    value = quantify.smoothed_on_wall(value, normal.area_mm2, normal.smoothing_fwhm_mm)
     level = quantify.scale_factors(value, normal.mean, normal.threshold, weights)
     value = value * level[:, None, None]
     whole = quantify.tpd_of_many(value, normal.mean, normal.threshold, weights)

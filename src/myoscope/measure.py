@@ -188,7 +188,11 @@ def measure_perfusion(
     scores = quantify.score_segments(scaled, limits)
     scores_20 = quantify.score_segments(scaled, limits, model=20)
     maps = {
-        "relative": scaled,
+        "relative": polar_map.like(
+            polar_map.value * quantify.level_factor(polar_map, limits),
+            "scaled to the level of normal limits",
+            unit=limits.unit,
+        ),
         "blackout": quantify.blackout_map(scaled, limits),
         "severity": quantify.defect_severity_map(scaled, limits),
     }

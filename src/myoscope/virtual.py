@@ -457,9 +457,8 @@ def _perfusion_row(counts: PolarMap, limits: NormalLimits) -> dict[str, float]:
     """Perfusion figures of one map, and the level that brings its counts to its limits."""
     scaled = quantify.scale_to_limits(counts, limits)
     found = quantify.perfusion_deficit(scaled, limits)
-    brightest = np.nanargmax(counts.value)
     return {
-        "level": float(scaled.value.flat[brightest] / counts.value.flat[brightest]),
+        "level": quantify.level_factor(counts, limits),
         "tpd_percent": found.tpd_percent,
         **{
             f"tpd_{vessel.lower()}_percent": float(part)

@@ -11,7 +11,14 @@ SHAPE = (40, 72)
 
 
 def built(values: np.ndarray, **more: object) -> NormalLimits:
-    about = {"area_mm2": SHARE_OF_WALL, "kind": KIND, "method": "surface", "provenance": "made up"}
+    about = {
+        "multiple": 3.0,
+        "smoothing_fwhm_mm": 0.0,
+        "area_mm2": SHARE_OF_WALL,
+        "kind": KIND,
+        "method": "surface",
+        "provenance": "made up",
+    }
     return build_limits(values, rng=np.random.default_rng(1), **{**about, **more})  # type: ignore[arg-type]
 
 

@@ -70,7 +70,8 @@ class NormalLimits:
     cell is abnormal where a map lies below ``threshold``, which lies ``multiple`` deviations below the mean.
     ``modes`` (mode, 2, ring, angle) is how uncertain the limits themselves are, for want of normal studies: with z
     independent standard normal numbers, mean + sum z modes[:, 0] and deviation + sum z modes[:, 1] are limits that
-    another sample of as many studies might have given.
+    another sample of as many studies might have given. Maps are smoothed by ``smoothing_fwhm_mm`` along the wall before
+    they are compared, as the normal ones were.
     """
 
     mean: FloatArray
@@ -83,6 +84,7 @@ class NormalLimits:
     method: str
     provenance: str
     modes: FloatArray | None = None
+    smoothing_fwhm_mm: float = 0.0
 
     def __post_init__(self) -> None:
         mean = frozen(self.mean, np.float64)
@@ -101,6 +103,8 @@ class NormalLimits:
             raise InvalidValue("every cell of normal limits has a positive area in mm2")
         if not self.multiple > 0:
             raise InvalidValue(f"a threshold lies below the mean, not {self.multiple:g} deviations below it")
+        if not 0 <= self.smoothing_fwhm_mm < np.inf:
+            raise InvalidValue(f"maps are smoothed over a distance, not {self.smoothing_fwhm_mm:g} mm")
         if self.n < 2:
             raise InvalidValue(f"normal limits need at least 2 normal studies, got {self.n}")
         for name in ("unit", "method", "provenance"):

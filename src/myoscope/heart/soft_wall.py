@@ -47,7 +47,7 @@ from myoscope.heart.usual_wall_constants import (
     UNGATED_WALL,
 )
 from myoscope.heart.valve_plane import ValvePlane
-from myoscope.heart.wall_end import fit_wall_end
+from myoscope.heart.wall_end import EVEN_WALL, FADING_WALL, fit_wall_end
 
 if TYPE_CHECKING:
     from myoscope.heart.left_ventricle import LeftVentricle
@@ -58,7 +58,7 @@ _INWARD_MM, _OUTWARD_MM = 20.0, 10.0
 _COARSE, _FINE, _RIDGE = 4.0, 2.0, 1.7
 _ALONG_DEPTH = 0.5
 _WINDOWS_MM = ((_COARSE, 14.0), (_FINE, 5.0), (_FINE, 3.0))
-_HARMONICS, _PLANE_HARMONICS = 3, 2
+_HARMONICS, _PLANE_HARMONICS = 2, 1
 _ROUNDS = 3
 # Rings and angles whose profiles tell how soft the image is, how far out, and which share of them is the typical one
 # (others hold liver or right ventricle).
@@ -102,7 +102,7 @@ def fit_soft_wall(volume: Volume, lv: LeftVentricle, *, start_fwhm_mm: float) ->
     sigma_mm = start_fwhm_mm * FWHM_TO_SIGMA
     box, gates = _cropped(volume, lv)
     rays, start, _ = follow_wall(HeartImage(volume.summed()), lv, sigma_mm)
-    fit = _RidgeFit(box, rays, start, sigma_mm)
+    fit = _RidgeFit(box, rays, start, sigma_mm, even=FADING_WALL if gated else EVEN_WALL)
     found = fit.ridges(gates, cyclic=gated)
     bare = fit.nodes(found, fit.planes(found, sigma_mm, cyclic=gated))
     reach_mm = _outward_reach_mm(box, rays, gates, bare)
@@ -172,8 +172,8 @@ class _Ridges:
 class _RidgeFit:
     """The ridge of counts along fixed rays, in any images on the same box; no image is read more than once."""
 
-    def __init__(self, box: Grid, rays: Rays, start: FloatArray, sigma_mm: float) -> None:
-        self._rays, self._start, self._sigma_mm = rays, start, sigma_mm
+    def __init__(self, box: Grid, rays: Rays, start: FloatArray, sigma_mm: float, *, even: float) -> None:
+        self._rays, self._start, self._sigma_mm, self._even = rays, start, sigma_mm, even
         half = Rays(rays.frame, rays.origin, rays.tilt, rays.angle[::2])
         self._about = start[:, ::2]
         self._depth = np.arange(-_INWARD_MM, _OUTWARD_MM + 0.5)
@@ -205,7 +205,12 @@ class _RidgeFit:
         """The valve plane of every gate."""
         planes = [
             fit_wall_end(
-                self._rays.points(radius), counts, self._rays.origin[:, 2], body=self._rays.body, sigma_mm=sigma_mm
+                self._rays.points(radius),
+                counts,
+                self._rays.origin[:, 2],
+                body=self._rays.body,
+                sigma_mm=sigma_mm,
+                even=self._even,
             )
             for radius, counts in zip(found.radius, found.counts, strict=True)
         ]

@@ -29,11 +29,12 @@ from myoscope.io.atomic import atomic_write
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SUFFIX = ".limits"
 KEY_FILE = "signer.json"
 _HEADER, _MAPS, _MODES, _SIGNATURE = "limits.json", "maps.npy", "modes.npy", "signature.json"
 _FORMAT = "myoscope normal limits"
+_ABOUT = ("multiple", "n", "unit", "method", "provenance")
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _LARGEST = 5_000_000
 
@@ -228,7 +229,7 @@ def _members(limits: NormalLimits) -> dict[str, bytes]:
         "format": _FORMAT,
         "schema_version": SCHEMA_VERSION,
         "kind": asdict(limits.kind),
-        **{name: getattr(limits, name) for name in ("multiple", "n", "unit", "method", "provenance")},
+        **{name: getattr(limits, name) for name in (*_ABOUT, "smoothing_fwhm_mm")},
         "map_steps": steps.tolist(),
     }
     members = {_MAPS: _npy(np.rint(maps / steps[:, None, None]).astype("<i2"))}
@@ -244,9 +245,15 @@ def _limits(header: Mapping[str, Any], members: Mapping[str, bytes]) -> NormalLi
     modes = None
     if _MODES in members:
         modes = _array(members[_MODES]) * np.asarray(header["mode_steps"])[..., None, None]
-    about = {name: header[name] for name in ("multiple", "n", "unit", "method", "provenance")}
+    about = {name: header[name] for name in _ABOUT}
     return NormalLimits(
-        mean=mean, deviation=deviation, area_mm2=area, kind=StudyKind(**header["kind"]), modes=modes, **about
+        mean=mean,
+        deviation=deviation,
+        area_mm2=area,
+        kind=StudyKind(**header["kind"]),
+        modes=modes,
+        smoothing_fwhm_mm=header.get("smoothing_fwhm_mm", 0.0),  # unknown to version 1
+        **about,
     )
 
 

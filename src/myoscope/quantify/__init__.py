@@ -82,6 +82,7 @@ from myoscope.quantify.regional_function import slab_recovery as slab_recovery
 from myoscope.quantify.regional_function import slab_thickness_mm as slab_thickness_mm
 from myoscope.quantify.sampling_agreement import SamplingAgreement as SamplingAgreement
 from myoscope.quantify.sampling_agreement import sampling_agreement as sampling_agreement
+from myoscope.quantify.scaling import level_factor as level_factor
 from myoscope.quantify.scaling import scale_factors as scale_factors
 from myoscope.quantify.scaling import scale_to_limits as scale_to_limits
 from myoscope.quantify.segment_scores import SegmentScores as SegmentScores

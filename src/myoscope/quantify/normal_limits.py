@@ -1,10 +1,12 @@
 """Normal limits from studies of people with a low likelihood of disease.
 
 After the simplified limits of Slomka et al. (J Nucl Cardiol 2005;12:66): mean and mean absolute deviation of each
-cell over the studies, no scoring by eye, no optimising of regional thresholds; abnormal is what lies three deviations
-below the mean (Nishina et al., J Nucl Med 2006;47:51). What is ours: every study is scaled to the mean by its healthy
-part, in turns until neither moves; deviations are smoothed over neighbouring cells, because that of 40 studies is only
-known to 12 %; and the limits say how uncertain they are themselves.
+cell over the studies, no scoring by eye, no optimising of regional thresholds; abnormal is what lies some deviations
+below the mean (three: Nishina et al., J Nucl Med 2006;47:51). What is ours: maps are smoothed over 20 mm of wall first,
+which takes the noise of single cells out of the deviations (from 9.5 to 6.9 % of the mean in virtual patients of low
+likelihood) and lets 2.5 of them do; every study is scaled to the mean by its healthy part, in turns until neither
+moves; deviations are smoothed over neighbouring cells, because that of 40 studies is only known to 12 %; and the limits
+say how uncertain they are themselves.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from numpy.typing import NDArray
 from myoscope.core import InvalidValue, NormalLimits, StudyKind
 from myoscope.core.geometry import FloatArray
 from myoscope.quantify.scaling import scale_factors
+from myoscope.quantify.wall_smoothing import smoothed_on_wall
 
-MULTIPLE = 3.0
+MULTIPLE = 2.5
 """Deviations from the mean to the threshold."""
+SMOOTHING_FWHM_MM = 20.0
+"""How far maps are smoothed along the wall before they are compared."""
 UNIT = "% of normal maximum"
 _ROUNDS = 12
 _NEIGHBOURS = 5
@@ -35,6 +40,7 @@ def build_limits(
     provenance: str,
     rng: np.random.Generator,
     multiple: float = MULTIPLE,
+    smoothing_fwhm_mm: float = SMOOTHING_FWHM_MM,
     n_modes: int = 6,
     n_bootstrap: int = 200,
 ) -> NormalLimits:
@@ -58,6 +64,7 @@ def build_limits(
         raise InvalidValue("a part of the wall was seen in less than half of the normal studies; limits need all of it")
     area = np.asarray(area_mm2, np.float64)
     area = area if area.ndim == 2 else np.nanmean(area[usable], axis=0)
+    values = smoothed_on_wall(values, area, smoothing_fwhm_mm)
     weights = area / area.sum()
     scaled = values / np.nanmean(values, axis=(1, 2), keepdims=True)
     mean, deviation = _moments(scaled)
@@ -79,6 +86,7 @@ def build_limits(
         method=method,
         provenance=provenance,
         modes=_modes(scaled * level, n_modes, n_bootstrap, rng),
+        smoothing_fwhm_mm=smoothing_fwhm_mm,
     )
 
 

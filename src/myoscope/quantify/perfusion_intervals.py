@@ -19,6 +19,7 @@ from myoscope.quantify.map_noise import MapNoise
 from myoscope.quantify.scaling import scale_factors
 from myoscope.quantify.segment_scores import segment_scores_of_many
 from myoscope.quantify.tpd import tpd_of_many
+from myoscope.quantify.wall_smoothing import smoothed_on_wall
 
 # How far off the ends of the wall may lie, as a share of its length, and how far the map may be turned.
 _LENGTH_SD, _TURN_SD_DEG = 0.03, 3.0
@@ -59,6 +60,7 @@ def draw_perfusion(
     value = np.where(np.isfinite(polar_map.value), value, np.nan)
     if with_contour:
         value = stretched(value, 1 + _LENGTH_SD * rng.standard_normal(n), _TURN_SD_DEG * rng.standard_normal(n))
+    value = smoothed_on_wall(value, limits.area_mm2, limits.smoothing_fwhm_mm)
     if with_limits:
         mean, threshold = limits.drawn(n, rng=rng)
     else:

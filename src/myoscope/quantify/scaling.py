@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from myoscope.core import InvalidValue, NormalLimits, PolarMap
 from myoscope.core.geometry import FloatArray
+from myoscope.quantify.wall_smoothing import smoothed_on_wall
 
 _MOST_ITERATIONS = 10
 # Beyond this share of abnormal wall the median of the map is no longer healthy: its brighter part is taken instead.
@@ -22,7 +23,7 @@ _NOTHING = 1e-6
 
 
 def scale_to_limits(polar_map: PolarMap, limits: NormalLimits) -> PolarMap:
-    """The map at the level of normal limits: its healthy part agrees with their mean.
+    """The map as it is compared with normal limits: smoothed as they were, its healthy part agreeing with their mean.
 
     Raises
     ------
@@ -31,11 +32,20 @@ def scale_to_limits(polar_map: PolarMap, limits: NormalLimits) -> PolarMap:
     GeometryMismatch
         If its cells are not those of the limits.
     """
+    factor = level_factor(polar_map, limits)
+    value = smoothed_on_wall(polar_map.value, limits.area_mm2, limits.smoothing_fwhm_mm)
+    done = f", smoothed along the wall, {limits.smoothing_fwhm_mm:g} mm" if limits.smoothing_fwhm_mm else ""
+    return polar_map.like(value * factor, f"scaled to the level of normal limits{done}", unit=limits.unit)
+
+
+def level_factor(polar_map: PolarMap, limits: NormalLimits) -> float:
+    """What brings the counts of a map to the level of normal limits; errors as `scale_to_limits`."""
     limits.require_cells(polar_map)
-    factor = scale_factors(polar_map.value[None], limits.mean, limits.threshold, polar_map.weights("surface"))[0]
+    value = smoothed_on_wall(polar_map.value, limits.area_mm2, limits.smoothing_fwhm_mm)
+    factor = float(scale_factors(value[None], limits.mean, limits.threshold, polar_map.weights("surface"))[0])
     if not np.isfinite(factor):
         raise InvalidValue("a polar map without positive values cannot be brought to the level of normal limits")
-    return polar_map.like(polar_map.value * factor, "scaled to the level of normal limits", unit=limits.unit)
+    return factor
 
 
 def scale_factors(values: FloatArray, mean: FloatArray, threshold: FloatArray, weights: FloatArray) -> FloatArray:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _VIEWS_PER_SUBSET = 4
 _HEART_BOX_MM, _GATE_PASSES = 144.0, 6
+_GATES_START = Gaussian(30.0)  # wider than the beat moves a wall
 _ROUNDING = 1e-4  # simulated expected counts may lie this share of the maximum below zero
 _SQUARE = 1e-3  # by how much the sides of a square pixel may differ
 # Grids of cameras that look at the heart only: what radiates from beside the field of view needs a place to go.
@@ -331,7 +332,7 @@ def _by_iteration(
             box = _heart_box(projector.grid)
             inside, _ = _projector(_part(projector.grid, box), projections, looked, settings, attenuation)
             image = _gates_from_ungated(measured, projector, inside, box, passes, subsets, prior, progress)
-            steps += f" for all gates together, then {_GATE_PASSES} iterations for each gate round the heart"
+            steps += f" for all gates together, then {_GATE_PASSES} iterations of each gate round the heart"
         else:
             image = osem(measured, projector, iterations=passes, subsets=subsets, median_prior=prior, progress=progress)
     told = (f"{steps}, {', '.join(physics)}", *(("scatter modelled",) if scatter is not None else ()))
@@ -354,9 +355,12 @@ def _gates_from_ungated(
 ) -> Tensor:
     """Gates (gate, i, j, k) that differ from the image of all gates in the heart's surroundings only.
 
-    What does not beat is reconstructed once, from all counts; each gate starts from that and is taken on in a box
-    (``inside`` is the camera's projector for it), the rest of the body being expected as it was found.
+    What does not beat is reconstructed once, from all counts, and expected as it was found; each gate is reconstructed
+    in a box round the heart (``inside`` is the camera's projector for it). It starts there from a smoothed image of
+    all gates: started from a sharp one, in which the beat is averaged, a few iterations leave end systole too wide.
     """
+    import torch
+
     from myoscope.reconstruct.osem import osem
 
     counts = measured.counts
@@ -378,13 +382,15 @@ def _gates_from_ungated(
     outside[box] = 0
     around = projector.forward(outside).clamp_min(0) * measured.weight() * share
     still = around if measured.scatter is None else around + measured.scatter
+    here = Volume(ungated[box].numpy(), inside.grid, "counts")
+    start = torch.from_numpy(np.array(smooth(here, _GATES_START).array)).clamp_min(0)
     gates = osem(
         Measurement(counts, measured.duration_s, still, measured.seen),
         inside,
         iterations=_GATE_PASSES,
         subsets=subsets,
         median_prior=median_prior,
-        start=ungated[box] * share,
+        start=start * share,
         progress=scaled(0.6, 0.4),
     )
     image = ungated * share

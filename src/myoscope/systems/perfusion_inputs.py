@@ -40,6 +40,7 @@ _LOW_LIKELIHOOD = "low-likelihood"
 _LEAST_NORMALS = 10
 _TOP_PERCENTILE = 99.5
 _AVERAGE_WALL_MM2 = 12_000.0
+_MULTIPLE = 3.0  # deviations below the mean, as published
 
 
 def limits_of(normals: Sequence[io.CohortFolder], images: Sequence[str]) -> dict[str, dict[Kind, NormalLimits]]:
@@ -85,6 +86,8 @@ def _limits(
         method=SAMPLED_BY,
         provenance=f"low-likelihood patients of {' and '.join(folder.sha256[:12] for folder in normals)}",
         rng=np.random.default_rng(0),
+        multiple=_MULTIPLE,
+        smoothing_fwhm_mm=0.0,  # what a network sees keeps its detail
         n_modes=0,
     )
 
