@@ -16,11 +16,10 @@ from myoscope.analyze import (
     analyze,
     analyze_series,
     analyze_study,
-    choose_map,
     like_training_set,
-    wanted_images,
 )
 from myoscope.core import CardiacFrame, Grid, OutputError, Projections, Series, SeriesResult, Stated, Study, Volume
+from myoscope.made_images import choose_map, wanted_images
 from myoscope.simulate import Cycle, lv_phantom
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -9,7 +9,7 @@ trained models -> write ``result.json``, ``report.html`` and images, all at once
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 import myoscope
-from myoscope import correct, flow_study, heart, io, measure, quantify, reconstruct, report
+from myoscope import flow_study, heart, io, measure, quantify, reconstruct, report
 from myoscope.core import (
     AS_STORED,
     Flag,
@@ -33,19 +33,17 @@ from myoscope.core import (
     Quantity,
     Series,
     SeriesResult,
-    Stated,
     Study,
     StudyResult,
     Volume,
 )
 from myoscope.known_hearts import KnownHearts
+from myoscope.made_images import MAP_KINDS, MadeImage, choose_map, free_name, image_of, wanted_images
 from myoscope.systems import MODELS
 
-_MAP_KINDS = ("CT", "MU MAP")
 _DYNAMIC = "DYNAMIC PET"
 _BOLUS_MISSED = 0.3  # of the highest activity of blood in the first frame: the scan began too late
 _GATES_THAT_TELL_NOISE = 8
-_USUAL_KVP = 120.0
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the study that is behind us, 0 to 1."""
@@ -157,16 +155,6 @@ class _Measured:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Made:
-    """An image as a series of its own, images of two halves of its counts if it was made here, and its ventricle with
-    the agreement of the finders where more than the image told of it."""
-
-    series: Series
-    halves: tuple[Volume, Volume] | None = None
-    ventricle: tuple[heart.LeftVentricle, Mapping[str, float]] | None = None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class AnalyzedStudy:
     """All series of a study in their order, what was reconstructed from projections after them; stress with rest.
 
@@ -190,7 +178,7 @@ def analyze_study(study: Study, *, settings: Settings, progress: Progress | None
     for done, n in enumerate(sorted(began, key=lambda n: (study.series[n].gated, began[n], n))):
         series = study.series[n]
         told = _scaled(tell, done / len(study.series), 1 / len(study.series))
-        if series.kind in _MAP_KINDS:
+        if series.kind in MAP_KINDS:
             by_place[n] = (_Measured(SeriesResult(series, None, series.flags, used_for="attenuation map")),)
         elif isinstance(series.image, Projections):
             by_place[n] = analyze_projections(
@@ -200,7 +188,7 @@ def analyze_study(study: Study, *, settings: Settings, progress: Progress | None
             before = [one for found in by_place.values() for one in found if one.result.series.kind == _DYNAMIC]
             by_place[n] = (_analyze_dynamic(series, before, settings=settings, limits=limits, progress=told),)
         else:
-            by_place[n] = (_analyze_image(_Made(series), settings, limits, hearts, told),)
+            by_place[n] = (_analyze_image(MadeImage(series), settings, limits, hearts, told),)
     measured = [one for n in sorted(by_place) for one in by_place[n]]
     results = tuple(one.result for one in measured)
     states = {one.state.series.name: one.state for one in measured if one.state is not None}
@@ -263,11 +251,11 @@ def analyze_series(
     if isinstance(series.image, Projections):
         raise InvalidValue(f"{series.name} holds projections; analyze_projections reconstructs and analyses them")
     known = settings.known_limits() if limits is None else limits
-    return _analyze_image(_Made(series), settings, known, KnownHearts(), progress).result
+    return _analyze_image(MadeImage(series), settings, known, KnownHearts(), progress).result
 
 
 def _analyze_image(
-    made: _Made,
+    made: MadeImage,
     settings: Settings,
     limits: Sequence[io.SignedLimits],
     hearts: KnownHearts,
@@ -313,7 +301,7 @@ def _analyze_dynamic(
     except MyoscopeError as error:
         return _Measured(SeriesResult(series, None, series.flags, (f"{series.name}: {error}",)))
     still = replace(series, image=late)
-    made = _Made(still, ventricle=ventricle)
+    made = MadeImage(still, ventricle=ventricle)
     found = _analyze_image(made, settings, limits, KnownHearts(), _scaled(progress, 0.3, 0.3))
     result, state = replace(found.result, series=series), found.state
     if state is None:
@@ -448,12 +436,21 @@ def analyze_projections(
         told = _scaled(tell, n / len(wanted), 1 / len(wanted))
         try:
             with _stopwatch() as elapsed:
-                made = _image_of(source, projections, what, map_series, plain, settings, _scaled(told, 0.0, 0.6))
+                made = image_of(
+                    source,
+                    projections,
+                    what,
+                    map_series,
+                    plain,
+                    settings.reconstruction,
+                    seed=settings.seed,
+                    tell=_scaled(told, 0.0, 0.6),
+                )
         except MyoscopeError as error:
             not_done.append(f"{series.name}: the {what} image was not reconstructed: {error}")
             continue
         seconds[f"reconstruct_{what}"] = elapsed()
-        named = replace(made, series=replace(made.series, name=_free_name(made.series, names)))
+        named = replace(made, series=replace(made.series, name=free_name(made.series, names)))
         found = _analyze_image(named, settings, limits, hearts, _scaled(told, 0.6, 0.4))
         found = replace(found, result=replace(found.result, seconds={"reconstruct": elapsed(), **found.result.seconds}))
         plain = found.state if what == "plain" else plain
@@ -472,204 +469,8 @@ def _about_the_heart(projections: Projections, plain: measure.State | None) -> l
     return [] if cut is None else [cut]
 
 
-def wanted_images(series: Series, study: Study, *, with_map: bool) -> tuple[str, ...]:
-    """Which images to make of an acquisition: ``plain``, ``corrected`` and ``gated``, less those that are there."""
-
-    def like(other: Series) -> bool:
-        same_position = (other.position.value or "supine") == (series.position.value or "supine")
-        return other is not series and other.state.value == series.state.value and same_position
-
-    def there(*, gated: bool, corrected: bool) -> bool:
-        return any(
-            like(s)
-            and isinstance(s.image, Volume)
-            and s.kind not in _MAP_KINDS
-            and s.gated == gated
-            and (s.corrected.value == "yes") == corrected
-            for s in study.series
-        )
-
-    # A camera that stores an acquisition gated and ungated stores the same photons twice.
-    ungated_elsewhere = series.gated and any(
-        like(s) and isinstance(s.image, Projections) and not s.gated for s in study.series
-    )
-    wanted = []
-    if not ungated_elsewhere:
-        wanted += [] if there(gated=False, corrected=False) else ["plain"]
-        wanted += ["corrected"] if with_map and not there(gated=False, corrected=True) else []
-    if series.gated and not (there(gated=True, corrected=False) or there(gated=True, corrected=True)):
-        wanted.append("gated")
-    return tuple(wanted)
-
-
-def choose_map(series: Series, study: Study) -> tuple[Series | None, tuple[Flag, ...]]:
-    """The attenuation map or CT that belongs to an acquisition, and why there is none.
-
-    It must have been taken in the same position. Among several, one in the same frame of reference goes first, then
-    one of the same state, then an attenuation map before a CT.
-    """
-    maps = [s for s in study.series if s.kind in _MAP_KINDS]
-    if not maps:
-        message = "The study holds no CT and no attenuation map: the image was not corrected for attenuation."
-        return None, (Flag("no_attenuation_map", message, "info"),)
-    usable = [s for s in maps if s.kind == "CT" or (isinstance(s.image, Volume) and s.image.unit == "1/cm")]
-    position = series.position.value or "supine"
-    fitting = [s for s in usable if (s.position.value or position) == position]
-    if not fitting:
-        why = "was taken in another position" if usable else "does not state its unit"
-        message = f"The attenuation map {why}: the image was not corrected for attenuation."
-        return None, (Flag("attenuation_map_not_used", message, "warning"),)
-
-    def fits(other: Series) -> tuple[bool, bool, bool]:
-        place = series.frame_of_reference_sha256
-        return (
-            bool(place) and other.frame_of_reference_sha256 == place,
-            other.state.value == series.state.value,
-            other.kind != "CT",
-        )
-
-    return max(fitting, key=fits), ()
-
-
-def _image_of(
-    series: Series,
-    projections: Projections,
-    what: str,
-    map_series: Series | None,
-    plain: measure.State | None,
-    settings: Settings,
-    tell: Progress,
-) -> _Made:
-    """One image of an acquisition as a series of its own, without its final name, and its halves."""
-    tell(f"{series.name}: reconstructing the {what} image", 0.0)
-
-    def told(step: str, fraction: float) -> None:
-        tell(f"{series.name}: reconstructing the {what} image ({step})", fraction)
-
-    flags: tuple[Flag, ...] = ()
-    halves = None
-    ungated = reconstruct.without_gates(projections)
-    rng = np.random.default_rng(settings.seed)
-    split = None if what == "gated" else reconstruct.split_counts(ungated, rng=rng)
-    if what == "gated":
-        image = reconstruct.reconstruct(projections, settings=settings.reconstruction, progress=told)
-    elif what == "plain":
-        image = reconstruct.reconstruct(ungated, settings=settings.reconstruction, progress=told)
-        if split is not None:
-            one, other = (reconstruct.reconstruct(half, settings=settings.reconstruction) for half in split)
-            halves = one, other
-    else:
-        assert map_series is not None
-        image, halves, flags = _corrected_image(ungated, split, map_series, plain, settings.reconstruction, told)
-    by = f"attenuation corrected with {map_series.name}" if what == "corrected" and map_series else "not corrected here"
-    made = Series(
-        name=series.name,
-        kind="RECON GATED TOMO" if what == "gated" else "RECON TOMO",
-        image=image,
-        state=series.state,
-        corrected=Stated("yes" if what == "corrected" else "no", "made", by),
-        position=series.position,
-        tracer=series.tracer,
-        camera=series.camera,
-        sex=series.sex,
-        age_y=series.age_y,
-        series_uid_sha256=series.series_uid_sha256,
-        frame_of_reference_sha256=series.frame_of_reference_sha256,
-        sources=(*series.sources, *(map_series.sources if what == "corrected" and map_series else ())),
-        flags=flags,
-        acquisition={
-            **series.acquisition,
-            "reconstructed_from": series.name,
-            "processing": "; ".join(image.made_by[len(ungated.made_by) :]),
-        },
-    )
-    return _Made(made, halves)
-
-
-def _corrected_image(
-    ungated: Projections,
-    split: tuple[Projections, Projections] | None,
-    map_series: Series,
-    plain: measure.State | None,
-    settings: reconstruct.ReconstructionSettings,
-    tell: Progress,
-) -> tuple[Volume, tuple[Volume, Volume] | None, tuple[Flag, ...]]:
-    """The ungated image corrected for attenuation (and scatter, if an energy window tells of it), its halves and its
-    doubts."""
-    mu, flags = _attenuation_map(ungated, map_series)
-    if plain is not None:
-        alignment = correct.find_alignment(mu, plain.still)
-        flags.append(alignment.flag())
-        if alignment.to_be_applied:
-            mu = correct.moved(mu, alignment)
-    else:
-        message = (
-            "Whether the attenuation map lies where the heart was could not be checked: no heart was found in the "
-            "uncorrected image."
-        )
-        flags.append(Flag("mu_map_alignment_unchecked", message, "warning"))
-    scatter = correct.estimate_scatter(ungated, photopeak=reconstruct.photopeak(ungated))
-    if scatter is None:
-        mu = correct.broad_beam(mu)
-        message = (
-            "No energy window tells how many counts were scattered; attenuation was corrected with the lower values "
-            "that hold where scatter is counted along."
-        )
-        flags.append(Flag("scatter_not_measured", message, "info"))
-    else:
-        message = f"Scatter was estimated from the energy windows ({scatter.method})."
-        evidence = {"scatter_percent": round(100 * scatter.share_of_photopeak)}
-        flags.append(Flag("scatter_corrected", message, "info", evidence))
-    if settings.method == "fbp":
-        settings = replace(settings, method="osem")
-    counts = None if scatter is None else scatter.counts
-    image = reconstruct.reconstruct(ungated, settings=settings, attenuation=mu, scatter=counts, progress=tell)
-    halves = None
-    if split is not None:
-        half_scatter = None if counts is None else 0.5 * counts
-        one, other = (
-            reconstruct.reconstruct(half, settings=settings, attenuation=mu, scatter=half_scatter) for half in split
-        )
-        halves = one, other
-    return image, halves, tuple(flags)
-
-
-def _attenuation_map(projections: Projections, map_series: Series) -> tuple[Volume, list[Flag]]:
-    """The map in 1/cm at the photopeak on the grid of the image to be, and what is doubtful about it."""
-    given = map_series.image
-    assert isinstance(given, Volume)
-    flags: list[Flag] = []
-    if map_series.kind == "CT":
-        kvp = map_series.acquisition.get("kvp")
-        if not isinstance(kvp, (int, float)):
-            kvp = _USUAL_KVP
-            message = f"The CT does not state its tube voltage; bone was converted as at {kvp:g} kVp."
-            flags.append(Flag("kvp_assumed", message, "info"))
-        given = correct.ct_to_mu(given, kvp=float(kvp), energy_keV=reconstruct.photopeak_keV(projections))
-    mu, coverage = correct.mu_on_grid(given, reconstruct.image_grid(projections))
-    return mu, [*flags, *coverage]
-
-
-def _free_name(series: Series, names: set[str]) -> str:
-    """A name that says what sets the image apart from its siblings, and is taken from now on."""
-    position = series.position.value
-    facts = (
-        series.state.value or "image",
-        "gated" if series.gated else None,
-        position if position != "supine" else None,
-        {"yes": "ac", "no": "nc"}.get(series.corrected.value or ""),
-    )
-    stem = "-".join(fact for fact in facts if fact)
-    name, n = stem, 1
-    while name in names:
-        n += 1
-        name = f"{stem}-{n}"
-    names.add(name)
-    return name
-
-
 def _analyze_heart(
-    made: _Made,
+    made: MadeImage,
     image: Volume,
     settings: Settings,
     limits: Sequence[io.SignedLimits],
@@ -750,7 +551,7 @@ def _analyze_heart(
 
 
 def _noise_of(
-    made: _Made,
+    made: MadeImage,
     polar_map: PolarMap,
     still: measure.FittedWall,
     function: measure.Function | None,
