@@ -19,6 +19,7 @@ from myoscope.analyze import (
     like_training_set,
 )
 from myoscope.core import CardiacFrame, Grid, OutputError, Projections, Series, SeriesResult, Stated, Study, Volume
+from myoscope.correct.movement import shifted
 from myoscope.made_images import choose_map, wanted_images
 from myoscope.simulate import Cycle, lv_phantom
 
@@ -236,6 +237,54 @@ def test_gated_projections_without_a_map_give_an_image_and_its_gates_and_say_wha
     assert gated.series.kind == "RECON GATED TOMO"
     assert gated.heart is not None
     assert {q.name: q.value for q in gated.heart.quantities}["EF"] == pytest.approx(60, abs=15)
+
+
+def test_a_patient_who_moved_is_told_of_and_the_views_are_moved_back(with_ct: dict[str, SeriesResult]) -> None:
+    """The last two thirds of the views 15 mm further up: found, and moved back to where they fit one another."""
+    still = acquired()
+    assert isinstance(still.image, Projections)
+    n = still.image.n_views // 3
+    steps_mm = np.zeros((still.image.n_views, 2))
+    steps_mm[n:, 0] = -15.0
+    counts = shifted(np.asarray(still.image.counts, float), steps_mm, pixel_mm=still.image.pixel_mm)
+    moved = replace(still, image=replace(still.image, counts=counts.astype(np.float32)))
+    head = by_name(studied(Study("patient", (moved,)), settings=MODEL))["stress-projections"]
+    assert "patient_moved" in codes(head)
+    assert head.moved_back is not None
+    assert head.moved_back.counts.sum() == pytest.approx(counts.sum(), rel=1e-4)
+
+    def jump_pixels(views: np.ndarray) -> float:
+        profile = views[0].sum(axis=(0, 3))
+        rows = (profile * np.arange(profile.shape[1])).sum(axis=1) / profile.sum(axis=1)
+        return abs(float(rows[n : n + 3].mean() - rows[n - 3 : n].mean()))
+
+    before, after = (jump_pixels(np.asarray(v)) for v in (counts, head.moved_back.counts))
+    assert after < 0.4 * before
+    assert with_ct["stress-projections"].moved_back is None
+    assert "patient_moved" not in codes(with_ct["stress-projections"])
+
+
+def test_planar_views_give_the_lung_to_heart_ratio_and_maps_how_far_their_definitions_differ(
+    with_ct: dict[str, SeriesResult],
+) -> None:
+    plain, corrected = with_ct["stress-nc"].heart, with_ct["stress-ac"].heart
+    assert plain is not None
+    assert corrected is not None
+    ratio = {q.name: q for q in plain.quantities}["lung to heart ratio"]
+    if ratio.value is None:
+        assert ratio.reason
+    else:
+        assert ratio.low is not None
+        assert ratio.high is not None
+        assert 0 < ratio.low < ratio.value < ratio.high < 1
+    assert "lung to heart ratio" not in {q.name for q in corrected.quantities}
+    for found in (plain, corrected):
+        differ = {q.name: q.value for q in found.quantities}
+        mean, worst = (differ[f"sampling methods, {what}"] for what in ("mean difference", "worst segment"))
+        assert mean is not None
+        assert worst is not None
+        assert 0 < mean < 15
+        assert 0 < worst < 30
 
 
 def test_without_a_scatter_window_the_lower_attenuation_is_used_and_said() -> None:

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 import myoscope
-from myoscope import flow_study, heart, io, measure, quantify, reconstruct, report
+from myoscope import across_images, flow_study, heart, io, measure, quantify, reconstruct, report
 from myoscope.core import (
     AS_STORED,
     Flag,
@@ -189,7 +189,7 @@ def analyze_study(study: Study, *, settings: Settings, progress: Progress | None
             by_place[n] = (_analyze_dynamic(series, before, settings=settings, limits=limits, progress=told),)
         else:
             by_place[n] = (_analyze_image(MadeImage(series), settings, limits, hearts, told),)
-    measured = [one for n in sorted(by_place) for one in by_place[n]]
+    measured = _with_combined_positions([one for n in sorted(by_place) for one in by_place[n]], settings)
     results = tuple(one.result for one in measured)
     states = {one.state.series.name: one.state for one in measured if one.state is not None}
     pairs = tuple(
@@ -389,6 +389,33 @@ def _with_reserve(pair: PairResult, stress: measure.State, rest: measure.State, 
     )
 
 
+def _with_quantities(one: _Measured, more: Sequence[Quantity]) -> _Measured:
+    """The same with more figures of its heart."""
+    if one.state is None or not more:
+        return one
+    found = replace(one.state.heart, quantities=(*one.state.heart.quantities, *more))
+    return _Measured(replace(one.result, heart=found), replace(one.state, heart=found))
+
+
+def _with_combined_positions(measured: Sequence[_Measured], settings: Settings) -> list[_Measured]:
+    """The first of two positions of a state gets the deficit that both show."""
+    states = [one.state for one in measured if one.state is not None]
+    results: list[_Measured] = []
+    told: set[int] = set()
+    for one in measured:
+        state = one.state
+        partner = None
+        if state is not None and state.perfusion.normal is not None and id(state) not in told:
+            partner = across_images.partner_in_another_position(state, states)
+        if state is None or partner is None:
+            results.append(one)
+            continue
+        told |= {id(state), id(partner)}
+        rng = np.random.default_rng(settings.seed)
+        results.append(_with_quantities(one, across_images.combined_positions(state, partner, rng=rng)))
+    return results
+
+
 def analyze_projections(
     series: Series,
     study: Study,
@@ -455,18 +482,16 @@ def analyze_projections(
         found = replace(found, result=replace(found.result, seconds={"reconstruct": elapsed(), **found.result.seconds}))
         plain = found.state if what == "plain" else plain
         results.append(found)
-    flags += _about_the_heart(projections, plain)
+    told_by = across_images.OfProjections()
+    if plain is not None:
+        told_by = across_images.of_projections(projections, plain)
+        results = [_with_quantities(one, told_by.quantities) if one.state is plain else one for one in results]
+    flags += told_by.flags
     used_for = f"reconstructed as {', '.join(r.result.series.name for r in results)}" if results else ""
-    head = SeriesResult(source, None, (*source.flags, *flags), tuple(not_done), seconds, used_for=used_for)
+    head = SeriesResult(
+        source, None, (*source.flags, *flags), tuple(not_done), seconds, used_for, moved_back=told_by.moved_back
+    )
     return (_Measured(head), *results)
-
-
-def _about_the_heart(projections: Projections, plain: measure.State | None) -> list[Flag]:
-    """What the projections show of a heart that was found in their image: whether it leaves the detector."""
-    if plain is None:
-        return []
-    cut = quantify.heart_truncation(projections, plain.still)
-    return [] if cut is None else [cut]
 
 
 def _analyze_heart(
@@ -529,6 +554,7 @@ def _analyze_heart(
         finder=ventricle.method,
         quantities=(
             *measure.wall_quantities(ventricle, wall, still),
+            *measure.sampling_quantities(summed, still.surfaces, polar_map),
             *perfusion.quantities,
             *(measure.no_function("the series is not gated") if function is None else function.quantities),
         ),
@@ -582,6 +608,11 @@ def write_result(result: StudyResult, out: Path, *, settings: Settings) -> None:
     """All files of one result, in one rename: either everything is there or nothing is."""
     with io.atomic_folder(out, replace=settings.overwrite, sign="result.json") as folder:
         for one in result.series:
+            if one.moved_back is not None:
+                (folder / one.series.name).mkdir()
+                io.write_nm_projections(
+                    replace(one.series, image=one.moved_back), folder / one.series.name / "moved_back.dcm"
+                )
             if one.heart is None:
                 continue
             place = folder / one.series.name

@@ -327,6 +327,24 @@ def _mean(polar_map: PolarMap) -> float:
     return float((w * np.where(seen, polar_map.value, 0.0)).sum() / w.sum())
 
 
+def sampling_quantities(image: Volume, surfaces: Surfaces, polar_map: PolarMap) -> tuple[Quantity, ...]:
+    """By how much the three definitions of a polar map differ on this wall."""
+    mean, worst = "sampling methods, mean difference", "sampling methods, worst segment"
+    methods: tuple[Sampling, ...] = ("surface", "profile", "hybrid")
+    try:
+        maps = [
+            polar_map if polar_map.method == method else heart.sample_wall(image, surfaces, method=method)
+            for method in methods
+        ]
+        found = quantify.sampling_agreement(maps)
+    except MyoscopeError as error:
+        return tuple(Quantity(name, None, "%", reason=str(error), group="image") for name in (mean, worst))
+    return (
+        Quantity(mean, found.mean_spread_percent, "%", group="image"),
+        Quantity(worst, float(np.nanmax(found.segment_spread_percent)), "%", group="image"),
+    )
+
+
 def image_flags(image: Volume, surfaces: Surfaces, polar_map: PolarMap) -> tuple[Flag, ...]:
     """What an ungated image shows beside the heart and beyond its own edge."""
     beside = quantify.extracardiac_activity(image, surfaces, polar_map).flag()

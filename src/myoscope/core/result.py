@@ -16,7 +16,7 @@ from myoscope.core.model_report import ModelReport
 from myoscope.core.polar_map import PolarMap
 from myoscope.core.study import Flag, Series
 from myoscope.core.surfaces import Surfaces
-from myoscope.core.volume import Volume
+from myoscope.core.volume import Projections, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class SeriesResult:
     """One series and what came of it: a heart, or the reasons why there is none.
 
     ``used_for`` says what a series without a heart of its own served for: projections that were reconstructed, a map
-    that corrected others.
+    that corrected others. ``moved_back`` are its projections with the patient's movement undone, where there was any.
     """
 
     series: Series
@@ -176,6 +176,7 @@ class SeriesResult:
     not_done: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     used_for: str = ""
+    moved_back: Projections | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

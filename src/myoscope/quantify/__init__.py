@@ -48,8 +48,11 @@ from myoscope.quantify.motion_frozen import displacement_to_gates as displacemen
 from myoscope.quantify.motion_frozen import motion_frozen as motion_frozen
 from myoscope.quantify.motion_frozen import motion_frozen_map as motion_frozen_map
 from myoscope.quantify.normal_limits import build_limits as build_limits
+from myoscope.quantify.perfusion_intervals import DrawnMaps as DrawnMaps
 from myoscope.quantify.perfusion_intervals import PerfusionDraws as PerfusionDraws
 from myoscope.quantify.perfusion_intervals import draw_perfusion as draw_perfusion
+from myoscope.quantify.perfusion_intervals import drawn_maps as drawn_maps
+from myoscope.quantify.perfusion_intervals import no_noise as no_noise
 from myoscope.quantify.phase import PHASE_INDICES as PHASE_INDICES
 from myoscope.quantify.phase import PhaseAnalysis as PhaseAnalysis
 from myoscope.quantify.phase import PhaseStatistics as PhaseStatistics

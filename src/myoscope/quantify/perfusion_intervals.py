@@ -42,7 +42,22 @@ class PerfusionDraws:
         return total
 
 
-def draw_perfusion(
+@dataclass(frozen=True, eq=False, slots=True)
+class DrawnMaps:
+    """Maps (draw, ring, angle) as they are compared with limits, and the ``mean`` and ``threshold`` of the limits drawn
+    for each, (draw or 1, ring, angle)."""
+
+    value: FloatArray
+    mean: FloatArray
+    threshold: FloatArray
+
+
+def no_noise(polar_map: PolarMap) -> MapNoise:
+    """Noise of a map of which nothing tells."""
+    return MapNoise(np.zeros((1, *polar_map.value.shape)), "none")
+
+
+def drawn_maps(
     polar_map: PolarMap,
     limits: NormalLimits,
     noise: MapNoise,
@@ -51,8 +66,8 @@ def draw_perfusion(
     n: int = 160,
     with_limits: bool = True,
     with_contour: bool = True,
-) -> PerfusionDraws:
-    """Figures of ``n`` maps like this one (in counts).
+) -> DrawnMaps:
+    """``n`` maps like this one (in counts) at the level of the limits drawn for them.
 
     ``with_limits`` and ``with_contour`` False leave those sources of doubt out.
     """
@@ -65,8 +80,24 @@ def draw_perfusion(
         mean, threshold = limits.drawn(n, rng=rng)
     else:
         mean, threshold = limits.mean[None], limits.threshold[None]
+    scaled = value * scale_factors(value, mean, threshold, polar_map.weights("surface"))[:, None, None]
+    return DrawnMaps(scaled, mean, threshold)
+
+
+def draw_perfusion(
+    polar_map: PolarMap,
+    limits: NormalLimits,
+    noise: MapNoise,
+    *,
+    rng: np.random.Generator,
+    n: int = 160,
+    with_limits: bool = True,
+    with_contour: bool = True,
+) -> PerfusionDraws:
+    """Figures of ``n`` maps like this one (in counts); arguments as for `drawn_maps`."""
+    drawn = drawn_maps(polar_map, limits, noise, rng=rng, n=n, with_limits=with_limits, with_contour=with_contour)
+    scaled, mean, threshold = drawn.value, drawn.mean, drawn.threshold
     weights = polar_map.weights("surface")
-    scaled = value * scale_factors(value, mean, threshold, weights)[:, None, None]
     segment = polar_map.segment.astype(int) - 1
     w = np.where(np.isfinite(scaled), weights, 0.0)
     return PerfusionDraws(

@@ -14,7 +14,7 @@ from myoscope.quantify.function import VentricularFunction
 from myoscope.quantify.interval_constants import PHASE_DRAWS, SCORE_DRAWS, TPD_DRAWS
 from myoscope.quantify.ischaemia import Ischaemia
 from myoscope.quantify.map_noise import MapNoise, noise_from_gates
-from myoscope.quantify.perfusion_intervals import draw_perfusion
+from myoscope.quantify.perfusion_intervals import draw_perfusion, no_noise
 from myoscope.quantify.phase import PhaseAnalysis, phase_analysis, phase_statistics_of_many, phase_weights
 from myoscope.quantify.phase import first_harmonic as first_harmonic_of
 from myoscope.quantify.segment_scores import SegmentScores
@@ -47,8 +47,7 @@ def perfusion_quantities(
 
     Intervals cover noise (unless ``noise`` is None, which they say), the contour and the limits themselves.
     """
-    silent = MapNoise(np.zeros((1, *counts.value.shape)), "none")
-    draws = draw_perfusion(counts, limits, silent if noise is None else noise, rng=rng, n=n_draws)
+    draws = draw_perfusion(counts, limits, no_noise(counts) if noise is None else noise, rng=rng, n=n_draws)
     leaves_out = _NO_NOISE if noise is None else ""
 
     def percent(name: str, value: float, drawn: FloatArray, abnormal_from: float | None) -> Quantity:
