@@ -513,3 +513,16 @@ def test_debug_shows_the_traceback_that_is_hidden_otherwise(study: Path, out: Pa
     )
     assert done.returncode not in (ANALYSED, IN_PART)
     assert "Traceback" in done.stderr
+
+
+def test_a_reader_that_closes_early_hears_of_no_defect() -> None:
+    """As with `myoscope limits show FOLDER | head -1`."""
+    shown = Path(io.__file__).parent / "limits"
+    call = [sys.executable, "-c", "from myoscope.cli import main; main()", "limits", "show", str(shown)]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        said = running.stderr.read()
+    assert said == ""
+    assert running.returncode == 0

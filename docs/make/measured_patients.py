@@ -40,6 +40,7 @@ def measured_patients(
     indices: Sequence[int],
     *,
     population: str = "all",
+    disease: str = "any",
     gated: bool = True,
     repeats: int = 1,
     keep: Path,
@@ -47,11 +48,10 @@ def measured_patients(
 ) -> list[Row]:
     """Rows of these patients of a site, stress in the first position; those in ``keep`` are not made again."""
     keep.mkdir(parents=True, exist_ok=True)
-    paths = [
-        keep / f"{site}-{population}-{seed}-{index:05d}-{'g' if gated else 'u'}{repeats}.json" for index in indices
-    ]
+    who = population if disease == "any" else f"{population}-{disease}"
+    paths = [keep / f"{site}-{who}-{seed}-{index:05d}-{'g' if gated else 'u'}{repeats}.json" for index in indices]
     todo = [
-        (seed, site, index, population, gated, repeats, path)
+        (seed, site, index, population, disease, gated, repeats, path)
         for index, path in zip(indices, paths, strict=True)
         if not path.exists()
     ]
@@ -64,12 +64,13 @@ def measured_patients(
     return [json.loads(path.read_text()) for path in paths]
 
 
-def _make(task: tuple[int, str, int, str, bool, int, Path]) -> None:
+def _make(task: tuple[int, str, int, str, str, bool, int, Path]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    seed, site, index, population, gated, repeats, path = task
-    patient = draw_patient(seed, site=SITES[site], population=population, index=index)  # type: ignore[arg-type]
+    seed, site, index, population, disease, gated, repeats, path = task
+    about: dict[str, Any] = {"population": population, "disease": disease}
+    patient = draw_patient(seed, site=SITES[site], index=index, **about)
     try:
         row = measured(patient, gated=gated, repeats=repeats)
     except MyoscopeError as error:

@@ -10,7 +10,7 @@ run that was stopped goes on. Nothing was tuned on these seeds. ``--data`` is th
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ FALLS_SHORT = (
     " and their errors larger, so the intervals are too narrow for them.",
     "* Bundle branch block and infarct against normal phase, and repeated scans of one patient, are not shown yet.",
 )
+PHASE_SITES, PHASE_PATIENTS = ("north", "hillside"), 5
 DELAY_DEG, DELAY_COUNTS, DELAY_GATES, DELAY_DRAWS = 5.6, 5e5, 16, 200
 
 
@@ -313,6 +314,42 @@ def phase(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def dyssynchrony(groups: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Phase SD, bandwidth and entropy of named diseases against normal hearts, through the whole chain."""
+    figures_of = {"SD": "phase_sd_deg", "bandwidth": "phase_bandwidth_deg", "entropy": "phase_entropy"}
+    lines = ["| hearts | n | phase SD, degrees | bandwidth | entropy |", "|---|---|---|---|---|"]
+    found = {
+        name: np.array([[scan[key] for key in figures_of.values()] for _, scan in flat(rows)])
+        for name, rows in groups.items()
+    }
+    for name, values in found.items():
+        middle, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
+        cells = (f"{m:.{d}f} ± {s:.{d}f}" for m, s, d in zip(middle, spread, (0, 0, 2), strict=True))
+        lines.append(f"| {name} | {len(values)} | {' | '.join(cells)} |")
+    rng = np.random.default_rng(0)
+    normal = found["normal"]
+
+    def auc(ill: Array, well: Array) -> Array:
+        above = (ill[:, None] > well[None]) + 0.5 * (ill[:, None] == well[None])
+        area: Array = above.mean(axis=(0, 1))
+        return area
+
+    for name, values in found.items():
+        if name == "normal":
+            continue
+        drawn = [
+            auc(values[rng.integers(0, len(values), len(values))], normal[rng.integers(0, len(normal), len(normal))])
+            for _ in range(1000)
+        ]
+        low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+        told_of = "; ".join(
+            f"{what} {area:.2f} ({a:.2f} to {b:.2f})"
+            for what, area, a, b in zip(figures_of, auc(values, normal), low, high, strict=True)
+        )
+        lines += ["", f"{name} told from normal, area under the ROC curve: {told_of}."]
+    return lines
+
+
 def repeatability(rows: Sequence[Row]) -> list[str]:
     pairs = [
         (scan, row["quiet"])
@@ -487,6 +524,22 @@ def main() -> None:
         normals += measured_patients(
             SEED, site, range(asked.patients), population="low-likelihood", gated=False, **about
         )
+    wanted = {
+        "normal": ("low-likelihood", "any"),
+        "left bundle branch block": ("all", "lbbb"),
+        "infarct": ("all", "infarct"),
+    }
+    groups = {
+        name: [
+            row
+            for site in PHASE_SITES
+            for row in measured_patients(
+                SEED + 1, site, range(PHASE_PATIENTS), population=population, disease=disease, **about
+            )
+            if "truth" in row
+        ]
+        for name, (population, disease) in wanted.items()
+    }
     normals = [row for row in normals if "truth" in row]
     rows = [row for row in rows if "truth" in row]
     text = [
@@ -508,6 +561,8 @@ def main() -> None:
         "## Phase",
         "",
         *phase(rows),
+        "",
+        *dyssynchrony(groups),
         "",
         "## Do intervals hold what they should",
         "",

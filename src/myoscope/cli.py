@@ -689,6 +689,10 @@ def _errors_in_one_sentence(
         if debug:
             raise
         _leave(str(error), Exit.BAD_CALL if isinstance(error, OutputError) else refused)
+    except BrokenPipeError as error:
+        # Whoever reads the output (head, less) has seen enough; what is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from error
     except MemoryError:
         if debug:
             raise
