@@ -1,4 +1,4 @@
-"""Constants of intervals, solved on 40 virtual patients (seed 7101).
+"""Constants of intervals, solved on 58 virtual patients, half of them sent to angiography (seed 7101).
 
 Written by `python docs/make/calibrate_intervals.py`; do not edit by hand.
 """
@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from myoscope.quantify.error_model import DrawCalibration, ErrorModel
 
-EDV_ERROR = ErrorModel(
-    bias=-0.09098, base=0.08936, by_softness=-0.05717, by_size=-0.1904, by_noise=0.1166, factor=2.288
-)
-ESV_ERROR = ErrorModel(bias=-0.09602, base=0.1139, by_softness=0.2225, by_size=0.04061, by_noise=0.08954, factor=2.275)
-STILL_ERROR = ErrorModel(
-    bias=-0.05172, base=0.09779, by_softness=-0.6484, by_size=-0.03123, by_noise=0.1003, factor=2.096
-)
-EF_ERROR = ErrorModel(bias=-0.9842, base=4.798, by_softness=0.1239, by_size=-0.2402, by_noise=0.09269, factor=1.999)
-TPD_DRAWS = DrawCalibration(unbias=0.568, below=1.544, above=0.9712, least=0.3)
-SCORE_DRAWS = DrawCalibration(unbias=0, below=1.757, above=0.7569, least=0.5)
-PHASE_DRAWS = DrawCalibration(unbias=1.459, below=2.286, above=2.04, least=0.3)
+EDV_ERROR = ErrorModel(bias=-0.04588, base=0.06783, by_softness=0.6142, by_size=-0.09018, by_noise=0.1084, factor=2.041)
+ESV_ERROR = ErrorModel(bias=0.05412, base=0.09932, by_softness=-0.0002373, by_size=-0.1037, by_noise=0.09887, factor=2.431)
+STILL_ERROR = ErrorModel(bias=-0.06029, base=0.08811, by_softness=-0.5388, by_size=-0.01563, by_noise=0.1003, factor=2.357)
+EF_ERROR = ErrorModel(bias=-3.681, base=5.023, by_softness=0.1195, by_size=-0.3022, by_noise=0.1015, factor=2.511)
+TPD_DRAWS = DrawCalibration(unbias=0.07466, below=1.89, above=3.138, least=0.3)
+SCORE_DRAWS = DrawCalibration(unbias=0, below=2.129, above=2.916, least=0.5)
+PHASE_DRAWS = DrawCalibration(unbias=1.757, below=4.783, above=2.172, least=0.3)
