@@ -592,6 +592,30 @@ def limits_show(
 
 
 @app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="Results of the earlier study.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Results of the later study of the same patient.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Store the comparison as this JSON file.")] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Say what changed between two studies of one patient, from two folders that analyze wrote.
+
+    A star marks what changed beyond the noise of both measurements. Exit codes: 0 compared; 2 bad call.
+    """
+    _refuse_missing([before, after])
+    with _errors_in_one_sentence(debug, refused=Exit.BAD_CALL):
+        from myoscope.compare import compare_results, table_of, write_comparison
+
+        found = compare_results(before, after)
+        if out is not None:
+            write_comparison(found, out, overwrite=overwrite)
+        if not quiet:
+            typer.echo(table_of(found))
+
+
+@app.command()
 def info(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders of one patient's study.")],
     debug: Debug = False,

@@ -8,8 +8,12 @@ from __future__ import annotations
 from myoscope.quantify.error_model import DrawCalibration, ErrorModel
 
 EDV_ERROR = ErrorModel(bias=-0.04588, base=0.06783, by_softness=0.6142, by_size=-0.09018, by_noise=0.1084, factor=2.041)
-ESV_ERROR = ErrorModel(bias=0.05412, base=0.09932, by_softness=-0.0002373, by_size=-0.1037, by_noise=0.09887, factor=2.431)
-STILL_ERROR = ErrorModel(bias=-0.06029, base=0.08811, by_softness=-0.5388, by_size=-0.01563, by_noise=0.1003, factor=2.357)
+ESV_ERROR = ErrorModel(
+    bias=0.05412, base=0.09932, by_softness=-0.0002373, by_size=-0.1037, by_noise=0.09887, factor=2.431
+)
+STILL_ERROR = ErrorModel(
+    bias=-0.06029, base=0.08811, by_softness=-0.5388, by_size=-0.01563, by_noise=0.1003, factor=2.357
+)
 EF_ERROR = ErrorModel(bias=-3.681, base=5.023, by_softness=0.1195, by_size=-0.3022, by_noise=0.1015, factor=2.511)
 TPD_DRAWS = DrawCalibration(unbias=0.07466, below=1.89, above=3.138, least=0.3)
 SCORE_DRAWS = DrawCalibration(unbias=0, below=2.129, above=2.916, least=0.5)

@@ -1,0 +1,221 @@
+"""Two studies of one patient, apart in time: what changed between the results of two analyses.
+
+Series are matched by state, position, correction and gating, pairs of stress and rest by their series. Every figure of
+perfusion, function, synchrony and flow that both hold is compared, with the interval of its difference from both
+intervals; for flow the repeatability coefficient of same-day scans says whether the patient changed or the measurement.
+Nothing is measured anew: results of other settings or limits differ for that reason too, and the comparison says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from myoscope import io, quantify
+from myoscope.core import InvalidValue, Quantity, UnreadableFile, UnsupportedFile
+from myoscope.quantify import SerialChange
+from myoscope.quantify.flow.indices import FLOW_REPEATABILITY_PERCENT, RESERVE_REPEATABILITY_PERCENT
+
+SCHEMA_VERSION = "1.0"
+_READS_MAJOR = 1
+_GROUPS = ("perfusion", "flow", "change", "function", "phase")
+_FACTS = ("state", "position", "corrected")
+_REPEATABILITY_PERCENT: Mapping[str, float] = {
+    "blood flow": FLOW_REPEATABILITY_PERCENT,
+    "flow reserve": RESERVE_REPEATABILITY_PERCENT,
+}
+_REPEATABILITY_SOURCE = "rubidium-82 twice in a session, twelve volunteers (Comput Math Methods Med 2017;6810626)"
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One figure at two times and its change; ``of`` names what it belongs to, as in the earlier result."""
+
+    of: str
+    before: Quantity
+    after: Quantity
+    change: SerialChange
+
+
+@dataclass(frozen=True, slots=True)
+class StudyComparison:
+    """All changes of a patient, and sentences on what else differs between the two analyses or was not compared."""
+
+    changes: tuple[Changed, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as `write_comparison` stores them."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "changes": [
+                {
+                    "of": one.of,
+                    "name": one.before.name,
+                    "unit": one.before.unit,
+                    "before": one.before.value,
+                    "after": one.after.value,
+                    "change": one.change.change.value,
+                    "interval_95": None
+                    if one.change.change.low is None
+                    else [one.change.change.low, one.change.change.high],
+                    "beyond_noise": one.change.beyond_noise,
+                    "repeatability": one.change.repeatability,
+                    "beyond_repeatability": one.change.beyond_repeatability,
+                    "reason": one.change.change.reason or None,
+                }
+                for one in self.changes
+            ],
+            "notes": list(self.notes),
+            "intended_use": "Research only; not a medical device.",
+        }
+
+
+def compare_results(before: Path, after: Path) -> StudyComparison:
+    """Changes between two folders that ``myoscope analyze`` wrote, the earlier study first.
+
+    Raises
+    ------
+    UnreadableFile, UnsupportedFile
+        A folder without a result, or one of a later format.
+    InvalidValue
+        Results of two people, as far as the stated sex tells, or nothing that can be compared.
+    """
+    earlier, later = _read(before), _read(after)
+    notes: list[str] = []
+    changes: list[Changed] = []
+    there = {_key(one): one for one in later["series"] if one["heart"]}
+    matched: dict[str, str] = {}
+    for one in earlier["series"]:
+        if not one["heart"]:
+            continue
+        other = there.get(_key(one))
+        if other is None:
+            notes.append(f"{one['name']} has nothing of its kind in the later study.")
+            continue
+        sexes = {str(side["sex"]["value"]) for side in (one, other) if side["sex"]["value"] in ("F", "M")}
+        if len(sexes) > 1:
+            raise InvalidValue("the two results state different sexes: they are not of one patient")
+        matched[one["name"]] = other["name"]
+        notes += _differences(one, other)
+        changes += _changes(one["name"], one["heart"]["quantities"], other["heart"]["quantities"])
+    pairs = {(pair["stress"], pair["rest"]): pair for pair in later["pairs"]}
+    for pair in earlier["pairs"]:
+        found = pairs.get((matched.get(pair["stress"], ""), matched.get(pair["rest"], "")))
+        if found is not None:
+            title = f"{pair['stress']} and {pair['rest']}"
+            changes += _changes(title, pair["quantities"], found["quantities"])
+    if not changes:
+        raise InvalidValue("the two results have no image of the same state, position, correction and gating in common")
+    if any(change.change.repeatability is not None for change in changes):
+        notes.append(f"Repeatability of flow: {_REPEATABILITY_SOURCE}.")
+    return StudyComparison(tuple(changes), tuple(dict.fromkeys(notes)))
+
+
+def write_comparison(comparison: StudyComparison, path: Path, *, overwrite: bool = False) -> None:
+    """Store a comparison as JSON.
+
+    Raises
+    ------
+    OutputError
+        The file exists (and may not be replaced) or cannot be written.
+    """
+    io.refuse_existing(path, replace=overwrite)
+    text = json.dumps(comparison.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with io.atomic_write(path, "w") as file:
+        file.write(text)
+
+
+def table_of(comparison: StudyComparison) -> str:
+    """The changes as lines of text; a star where the interval of a change leaves out zero."""
+    lines: list[str] = []
+    of, untold = "", ""
+    for one in comparison.changes:
+        if one.of != of:
+            of, untold = one.of, ""
+            lines.append(of)
+        change = one.change.change
+        if change.value is None:
+            if change.reason == untold:
+                lines[-1] = f"{lines[-1].split(':')[0]}; {one.before.name}: not to be told ({untold})"
+            else:
+                untold = change.reason
+                lines.append(f"    {one.before.name}: not to be told ({untold})")
+            continue
+        untold = ""
+        span = "" if change.low is None else f" (95 % {change.low:+.3g} to {change.high:+.3g})"
+        star = "* " if one.change.beyond_noise else "  "
+        beyond = {True: ", beyond repeatability", False: ", within repeatability", None: ""}
+        unit = "" if change.unit == "1" else f" {change.unit}"
+        lines.append(
+            f"  {star}{one.before.name}: {one.before.value:.3g} to {one.after.value:.3g}{unit}, change "
+            f"{change.value:+.3g}{span}{beyond[one.change.beyond_repeatability]}"
+        )
+    return "\n".join([*lines, *comparison.notes])
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "result.json" if folder.is_dir() else folder
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = str(content["schema_version"])
+        content["series"], content["pairs"]
+    except FileNotFoundError as error:
+        raise UnreadableFile(f"{folder.name} holds no result.json: is it a folder that analyze wrote?") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableFile(f"{path.name} in {folder.name} is damaged or not a result of an analysis") from error
+    if int(version.split(".")[0]) > _READS_MAJOR:
+        raise UnsupportedFile(
+            f"{folder.name} has result format {version}; this version of Myoscope reads {_READS_MAJOR}.x"
+        )
+    result: dict[str, Any] = content
+    return result
+
+
+def _key(series: Mapping[str, Any]) -> tuple[Any, ...]:
+    facts = [series[name]["value"] for name in _FACTS]
+    facts[1] = facts[1] or "supine"
+    return (*facts, series["gated"], series["kind"] == "DYNAMIC PET", series["heart"].get("flow") is not None)
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What differs between two matched images beside the patient."""
+    told = [
+        f"{one['name']}: {name} was {one[name]['value']} before and is {other[name]['value']} after."
+        for name in ("camera", "tracer")
+        if one[name]["value"] != other[name]["value"]
+    ]
+    limits = [(side["heart"].get("perfusion") or {}).get("limits") for side in (one, other)]
+    if limits[0] != limits[1]:
+        told.append(f"{one['name']}: perfusion was compared with other normal limits before than after.")
+    if one["heart"]["finder"] != other["heart"]["finder"]:
+        told.append(f"{one['name']}: the heart was found in another way before than after.")
+    return told
+
+
+def _changes(of: str, before: list[Mapping[str, Any]], after: list[Mapping[str, Any]]) -> list[Changed]:
+    later = {(q["name"], q["unit"]): q for q in after}
+    found = []
+    for one in before:
+        other = later.get((one["name"], one["unit"]))
+        if one["group"] not in _GROUPS or other is None or (one["value"] is None and other["value"] is None):
+            continue
+        pair = _quantity(one), _quantity(other)
+        found.append(Changed(of, *pair, quantify.serial_change(*pair, repeatability=_repeatability(*pair))))
+    return found
+
+
+def _quantity(stored: Mapping[str, Any]) -> Quantity:
+    low, high = stored["interval_95"] or (None, None)
+    return Quantity(stored["name"], stored["value"], stored["unit"], low, high, reason=stored["reason"] or "")
+
+
+def _repeatability(before: Quantity, after: Quantity) -> float | None:
+    """The coefficient in the unit of the figure: published ones of flow are a share of the mean."""
+    percent = _REPEATABILITY_PERCENT.get(before.name)
+    if percent is None or before.value is None or after.value is None:
+        return None
+    return percent / 100 * 0.5 * (before.value + after.value)
