@@ -75,7 +75,7 @@ def test_a_study_is_the_same_bytes_twice_and_is_read_back_as_rest_and_stress(tmp
     "tracer",
     [
         pytest.param("ammonia", marks=pytest.mark.xfail(reason="flow under stress comes out 29 % too low")),
-        pytest.param("water", marks=pytest.mark.xfail(reason="the heart is not found in the late frames of water")),
+        "water",
         "flurpiridaz",
     ],
 )

@@ -68,7 +68,8 @@ class TracerProtocol:
     """What the chain must know of a tracer: its nuclide, when muscle stands out, and the models it is measured with.
 
     The first of ``models`` is the usual one. ``low_flow`` and ``low_reserve`` are what is called abnormal, with their
-    sources, None where no limit is known.
+    sources, None where no limit is known. ``leaves_muscle`` says that muscle never outshines blood: it shows once the
+    image of blood is taken off.
     """
 
     nuclide: str
@@ -76,6 +77,7 @@ class TracerProtocol:
     models: Mapping[str, Callable[[], FlowModel]]
     low_flow: Threshold | None
     low_reserve: Threshold
+    leaves_muscle: bool = False
 
     @property
     def model(self) -> Callable[[], FlowModel]:
@@ -114,6 +116,7 @@ PROTOCOLS: Mapping[str, TracerProtocol] = {
         {"iida": models.iida},
         Threshold(2.3, "Danad et al., J Am Coll Cardiol 2014;64:1464, against FFR, as quoted"),
         Threshold(2.5, "Danad et al., J Am Coll Cardiol 2014;64:1464, against FFR, as quoted"),
+        leaves_muscle=True,
     ),
     "flurpiridaz": TracerProtocol("F-18", 300.0, {"flurpiridaz": models.flurpiridaz}, None, _RESERVE_LIMIT),
 }
@@ -125,6 +128,8 @@ WALL_FIT_FWHM_MM = 8.0
 """Camera and beating together: what the wall of a PET image is fitted with, where nobody states it."""
 DEPTHS_MM = (-7.0, -5.0, -3.0, -1.0)
 """Where curves are read: from the inner side to just inside the middle of the wall, so that little lies outside it."""
+_BRIGHTEST_PERCENTILE, _BOLUS_S = 99.9, (25.0, 15.0)  # of voxels that tell when the bolus is seen; before and after
+_BRIGHT_BLOOD = 0.6  # of the brightest blood, inside the ventricles
 _MAP_SD_MM = 5.0  # neighbouring cells lend each other their counts
 _BESIDE_RIGHT = 0.3  # share of right blood beyond the wall from which a cell is beside the right ventricle
 
@@ -230,14 +235,35 @@ def late_frames(volume: Volume, tracer: str) -> NDArray[np.bool_]:
 
 
 def late_image(volume: Volume, tracer: str) -> Volume:
-    """The static perfusion image of a dynamic series: late frames averaged, each with the counts it has."""
+    """The static perfusion image of a dynamic series: late frames averaged, each with the counts it has.
+
+    With a tracer that leaves muscle as fast as blood, the image of the bolus is taken off, at the level at which the
+    ventricles are empty; what is left is where tissue holds the tracer.
+    """
     late, frames = late_frames(volume, tracer), Frames.of(volume)
     decay_per_min = 60 * decay_constant_per_s(protocol_of(tracer).nuclide)
     weight = late * frames.duration_min * np.exp(-decay_per_min * frames.middle_min)
     image = np.tensordot(weight / weight.sum(), np.asarray(volume.array), axes=1)
     begin, end = (60 * float(t) for t in (frames.start_min[np.argmax(late)], frames.end_min[late][-1]))
     step = f"mean of the frames from {begin:.0f} to {end:.0f} s"
+    if protocol_of(tracer).leaves_muscle:
+        blood = _bolus_image(volume, frames)
+        bright = blood > _BRIGHT_BLOOD * blood.max()
+        image = np.clip(image - np.median(image[bright] / blood[bright]) * blood, 0, None)
+        step += ", less the blood that the bolus showed"
     return Volume(image.astype(np.float32), volume.grid, volume.unit, (*volume.made_by, step))
+
+
+def _bolus_image(volume: Volume, frames: Frames) -> FloatArray:
+    """Blood of both ventricles: the mean of the frames about the one with the brightest blood."""
+    activity = np.asarray(volume.array, np.float64)
+    brightest = np.percentile(activity.reshape(len(activity), -1), _BRIGHTEST_PERCENTILE, axis=1)
+    peak_s = float(frames.start_s[int(brightest.argmax())])
+    before, after = _BOLUS_S
+    near = (frames.start_s >= peak_s - before) & (frames.start_s < peak_s + after)
+    weight = near * frames.duration_min
+    blood: FloatArray = np.tensordot(weight / weight.sum(), activity, axes=1)
+    return blood
 
 
 def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSettings | None = None) -> FlowData:

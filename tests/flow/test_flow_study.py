@@ -94,6 +94,16 @@ def test_a_tracer_without_a_model_and_a_series_without_late_frames_are_refused(i
         flow_study.late_image(short, "rubidium")
 
 
+def test_the_heart_is_found_with_water_which_leaves_muscle_as_fast_as_blood() -> None:
+    patient = draw_patient(PATIENT, site="harbour")
+    scene = dynamic_scene(patient, "rest", "water")
+    image = scene.scan(rng=np.random.default_rng(0))
+    ventricle, _ = flow_study.find_ventricle(image, "water")
+    true = patient.frame("supine")
+    assert np.linalg.norm(ventricle.frame.centre_mm - true.centre_mm) < 12
+    assert ventricle.frame.angle_to_deg(true) < 15
+
+
 def test_every_named_model_belongs_to_one_tracer_and_an_unknown_one_is_refused() -> None:
     names = [name for protocol in flow_study.PROTOCOLS.values() for name in protocol.models]
     assert len(names) == len(set(names)) == 13
