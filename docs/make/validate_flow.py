@@ -648,8 +648,8 @@ def _shortfalls() -> list[str]:
         "rubidium alone; the width of intervals is taken over from there.",
         "* Fast tracers come out low: in the virtual study that was run from files (seed 6), water gives 1.08 for 1.08 "
         "mL/min/g at rest but 1.67 for 2.13 under stress, in another patient's noise-free scan at rest 0.57 for 0.75; "
-        "ammonia 1.50 for 2.13 under stress (29 % too low; `tests/test_virtual_pet.py` expects that to fail until it is "
-        "put right).",
+        "ammonia 1.50 for 2.13 under stress (29 % too low; `tests/test_virtual_pet.py` expects that to fail until it "
+        "is put right).",
         "* Technetium SPECT has models for curves, but no virtual dynamic SPECT and no chain.",
         "* Few patients: intervals above are wide, the ventricle's coverage in particular, and flows above 2.2 "
         "mL/min/g stand in section 5 and in the rows of 0.3 and 5 alone.",

@@ -106,7 +106,7 @@ PROTOCOLS: Mapping[str, TracerProtocol] = {
     "ammonia": TracerProtocol(
         "N-13",
         240.0,
-        {"degrado": models.degrado, "hutchins": models.hutchins, "ucla": models.ucla},
+        {"ucla": models.ucla, "degrado": models.degrado, "hutchins": models.hutchins},
         None,
         _RESERVE_LIMIT,
     ),
