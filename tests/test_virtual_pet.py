@@ -74,7 +74,7 @@ def test_a_study_is_the_same_bytes_twice_and_is_read_back_as_rest_and_stress(tmp
 @pytest.mark.parametrize(
     "tracer",
     [
-        pytest.param("ammonia", marks=pytest.mark.xfail(reason="flow under stress comes out 29 % too low")),
+        "ammonia",
         "water",
         "flurpiridaz",
     ],
@@ -91,7 +91,7 @@ def test_files_of_every_tracer_give_flow_near_the_truth(tmp_path: Path, tracer: 
         true = truth["flow_mL_min_g"][one.series.state.value or ""]["left ventricle"]
         assert flow.value == pytest.approx(true, rel=0.25)
     codes = {flag.code for one in result.series if one.heart for flag in one.heart.flags}
-    assert ("residual_activity_subtracted" in codes) == (tracer in ("ammonia", "flurpiridaz"))
+    assert "residual_activity_subtracted" in codes  # the second injection comes soon enough in all of them
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "flow reserve" in page
     assert (tmp_path / "out" / "result.json").exists()
