@@ -47,6 +47,7 @@ from myoscope.quantify.flow.indices import (
     reserve_map,
 )
 from myoscope.quantify.flow.input_function import InputRegion, factor_curves, left_region, right_region
+from myoscope.quantify.flow.interval_constants import UNSEEN_LOG_SD
 from myoscope.quantify.flow.wall_place import WallPlace, read_frames, wall_curves
 
 FlowTracer = Literal["rubidium", "ammonia", "water", "flurpiridaz"]
@@ -372,12 +373,6 @@ def _lent(curves: FloatArray, place: WallPlace, sd_mm: float) -> FloatArray:
     weight = np.exp(-0.5 * apart / sd_mm**2) * (place.area_mm2.ravel() * seen)
     lent = weight @ np.where(seen[:, None], curves, 0.0) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
     return np.where(seen[:, None], lent, np.nan)
-
-
-UNSEEN_LOG_SD: Mapping[str, float] = {"segment": 0.167, "vessel": 0.085, "whole": 0.053}
-"""What a fit cannot see of its own error, as standard deviations of the logarithm of flow: blood and wall read in wrong
-places, movement left over, what the model has wrong. Root mean square error beyond the fit's own in 12 virtual patients
-(rubidium, rest and stress twice each, seeds 100 to 111); how well it holds for others stands in the validation."""
 
 
 DOUBTFUL_LOG_SD = 0.08
