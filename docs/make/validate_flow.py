@@ -3,7 +3,7 @@
     python docs/make/validate_flow.py [--seed 500] [--patients 12] [--spread 12] [--few 4] [--rows FILE]
 
 writes ``docs/validation/flow.md``. One core, about ten minutes of it for 12 patients; with ``--rows`` patients that are
-done are kept in a file and not done again. The seeds are not those by which intervals were calibrated (100 to 111) or
+done are kept in a file and not done again. The seeds are not those by which intervals were calibrated (100 to 111, `calibrate_flow.py`) or
 by which movement was set (130 to 141).
 """
 
@@ -651,14 +651,14 @@ def _shortfalls() -> list[str]:
         "model by which it is measured); water 1.01 and 1.19 at rest for 1.08 and 1.26, under stress 1.66 for "
         "2.13 in one and no heart found in the other, where muscle holds it too briefly.",
         "* Technetium SPECT has models for curves, but no virtual dynamic SPECT and no chain.",
-        "* Few patients: intervals above are wide, the ventricle's coverage in particular, and flows above 2.2 "
-        "mL/min/g stand in section 5 and in the rows of 0.3 and 5 alone.",
-        "* Intervals of territories and segments hold the truth too seldom; their width was set on 12 patients with "
-        "less movement.",
-        "* The RUBY-10 picture is not met: only the axially distributed model agrees with Lortie's, since the other "
-        "forms keep constants that were not seen and stand-ins for them, or count blood in the sample as muscle.",
-        "* At 0.3 mL/min/g the wall is hardly brighter than its surroundings and is often not found; the program "
-        "says so.",
+        "* Twelve patients: intervals above are wide.",
+        "* Intervals of territories and segments hold the truth too seldom; their width was set on 12 others "
+        "with the same movement (`python docs/make/calibrate_flow.py`).",
+        "* The RUBY-10 picture is met in part: the axially distributed model and Herrero's agree with "
+        "Lortie's, El Fakhri's just so; the other forms keep constants that were not seen and stand-ins for "
+        "them, or count blood in the sample as muscle.",
+        "* At 0.3 mL/min/g the wall is hardly brighter than its surroundings and is often not found; the "
+        "program says so.",
     ]
 
 
