@@ -3,8 +3,8 @@
     python docs/make/validate_flow.py [--seed 500] [--patients 12] [--spread 12] [--few 4] [--rows FILE]
 
 writes ``docs/validation/flow.md``. One core, about ten minutes of it for 12 patients; with ``--rows`` patients that are
-done are kept in a file and not done again. The seeds are not those by which intervals were calibrated (100 to 111, `calibrate_flow.py`) or
-by which movement was set (130 to 141).
+done are kept in a file and not done again. The seeds are not those by which intervals were calibrated (100 to 111, by
+`calibrate_flow.py`) or by which movement was set (130 to 141).
 """
 
 from __future__ import annotations
