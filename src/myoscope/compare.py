@@ -2,8 +2,9 @@
 
 Series are matched by state, position, correction and gating, pairs of stress and rest by their series. Every figure of
 perfusion, function, synchrony and flow that both hold is compared, with the interval of its difference from both
-intervals; for flow the repeatability coefficient of same-day scans says whether the patient changed or the measurement.
-Nothing is measured anew: results of other settings or limits differ for that reason too, and the comparison says so.
+intervals; for flow with rubidium the repeatability coefficient of same-day scans says whether the patient changed or
+the measurement. Nothing is measured anew: results of other settings or limits differ for that reason too, and the
+comparison says so.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ SCHEMA_VERSION = "1.0"
 _READS_MAJOR = 1
 _GROUPS = ("perfusion", "flow", "change", "function", "phase")
 _FACTS = ("state", "position", "corrected")
+_RUBIDIUM = "Rb-82"
 _REPEATABILITY_PERCENT: Mapping[str, float] = {
     "blood flow": FLOW_REPEATABILITY_PERCENT,
     "flow reserve": RESERVE_REPEATABILITY_PERCENT,
@@ -89,6 +91,7 @@ def compare_results(before: Path, after: Path) -> StudyComparison:
     changes: list[Changed] = []
     there = {_key(one): one for one in later["series"] if one["heart"]}
     matched: dict[str, str] = {}
+    tracers: dict[str, str] = {}
     for one in earlier["series"]:
         if not one["heart"]:
             continue
@@ -101,13 +104,16 @@ def compare_results(before: Path, after: Path) -> StudyComparison:
             raise InvalidValue("the two results state different sexes: they are not of one patient")
         matched[one["name"]] = other["name"]
         notes += _differences(one, other)
-        changes += _changes(one["name"], one["heart"]["quantities"], other["heart"]["quantities"])
+        tracers[one["name"]] = str(one["tracer"]["value"])
+        changes += _changes(
+            one["name"], one["heart"]["quantities"], other["heart"]["quantities"], tracer=tracers[one["name"]]
+        )
     pairs = {(pair["stress"], pair["rest"]): pair for pair in later["pairs"]}
     for pair in earlier["pairs"]:
         found = pairs.get((matched.get(pair["stress"], ""), matched.get(pair["rest"], "")))
         if found is not None:
             title = f"{pair['stress']} and {pair['rest']}"
-            changes += _changes(title, pair["quantities"], found["quantities"])
+            changes += _changes(title, pair["quantities"], found["quantities"], tracer=tracers[pair["stress"]])
     if not changes:
         raise InvalidValue("the two results have no image of the same state, position, correction and gating in common")
     if any(change.change.repeatability is not None for change in changes):
@@ -196,7 +202,7 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _changes(of: str, before: list[Mapping[str, Any]], after: list[Mapping[str, Any]]) -> list[Changed]:
+def _changes(of: str, before: list[Mapping[str, Any]], after: list[Mapping[str, Any]], *, tracer: str) -> list[Changed]:
     later = {(q["name"], q["unit"]): q for q in after}
     found = []
     for one in before:
@@ -204,7 +210,9 @@ def _changes(of: str, before: list[Mapping[str, Any]], after: list[Mapping[str, 
         if one["group"] not in _GROUPS or other is None or (one["value"] is None and other["value"] is None):
             continue
         pair = _quantity(one), _quantity(other)
-        found.append(Changed(of, *pair, quantify.serial_change(*pair, repeatability=_repeatability(*pair))))
+        found.append(
+            Changed(of, *pair, quantify.serial_change(*pair, repeatability=_repeatability(*pair, tracer=tracer)))
+        )
     return found
 
 
@@ -213,9 +221,9 @@ def _quantity(stored: Mapping[str, Any]) -> Quantity:
     return Quantity(stored["name"], stored["value"], stored["unit"], low, high, reason=stored["reason"] or "")
 
 
-def _repeatability(before: Quantity, after: Quantity) -> float | None:
-    """The coefficient in the unit of the figure: published ones of flow are a share of the mean."""
-    percent = _REPEATABILITY_PERCENT.get(before.name)
+def _repeatability(before: Quantity, after: Quantity, *, tracer: str) -> float | None:
+    """The coefficient in the unit of the figure: published ones are a share of the mean flow, and of rubidium alone."""
+    percent = _REPEATABILITY_PERCENT.get(before.name) if tracer.startswith(_RUBIDIUM) else None
     if percent is None or before.value is None or after.value is None:
         return None
     return percent / 100 * 0.5 * (before.value + after.value)

@@ -20,14 +20,16 @@ def stored(folder: Path, result: StudyResult) -> Path:
     return folder
 
 
-def with_ef(percent: float, low: float, high: float, *, sex: str = "F", state: str = "stress") -> StudyResult:
+def with_ef(
+    percent: float, low: float, high: float, *, sex: str = "F", state: str = "stress", tracer: str = "Rb-82"
+) -> StudyResult:
     image, heart = heart_of(even, n_gates=8)
     others = tuple(q for q in heart.quantities if q.name != "EF")
     ef = Quantity("EF", percent, "%", low, high, group="function")
     flow = Quantity("blood flow", percent / 20, "mL/min/g", group="flow")
     changed = replace(heart, quantities=(*others, ef, flow))
     one = series_of("stress-gated", image, changed, state=Stated(state, "code"))
-    return study_of(replace(one, series=replace(one.series, sex=Stated(sex, "header"))))
+    return study_of(replace(one, series=replace(one.series, sex=Stated(sex, "header"), tracer=Stated(tracer, "code"))))
 
 
 def test_a_change_beyond_the_noise_of_both_is_marked_and_a_smaller_one_is_not(tmp_path: Path) -> None:
@@ -44,6 +46,12 @@ def test_a_change_beyond_the_noise_of_both_is_marked_and_a_smaller_one_is_not(tm
     assert found["blood flow"].change.repeatability == pytest.approx(0.158 * (60 + 45) / 2 / 20)
     assert found["blood flow"].change.beyond_repeatability is True
     assert "wall volume" not in found
+
+
+def test_the_repeatability_of_rubidium_is_not_lent_to_other_tracers(tmp_path: Path) -> None:
+    one = stored(tmp_path / "one", with_ef(60, 56, 64, tracer="O-15 water"))
+    found = {one.before.name: one for one in compare_results(one, one).changes}
+    assert found["blood flow"].change.repeatability is None
 
 
 def test_only_like_is_compared_with_like(tmp_path: Path) -> None:

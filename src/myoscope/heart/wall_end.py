@@ -19,8 +19,8 @@ from myoscope.heart.valve_plane import ValvePlane
 # Variance of a ring's counts about the model, relative to the wall's; of one direction, several times that.
 _RING_VARIANCE, _DIRECTION_FACTOR = 0.01, 4.0
 # How firmly the wall is held to be even, and the floor to be none. Freely fading walls end later. In the gates of 40
-# virtual patients that brings the volumes nearer to the truth; in ungated images it takes in atrium, which polar maps
-# show as a defect of the base.
+# virtual patients that brings the volumes nearer to the truth; ungated images keep the firmer end, with which their
+# normal limits were made.
 EVEN_WALL, FADING_WALL, _FLOOR = 5.0, 0.3, 1e-3
 _FADING_MM = 20.0
 _LEAST_STEP = 0.1
