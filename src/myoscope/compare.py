@@ -172,7 +172,7 @@ def _read(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UnreadableFile(f"{folder.name} holds no result.json: is it a folder that analyze wrote?") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnreadableFile(f"{path.name} in {folder.name} is damaged or not a result of an analysis") from error
+        raise UnreadableFile(f"{folder.name} holds no sound result of an analysis: damaged, or another file") from error
     if int(version.split(".")[0]) > _READS_MAJOR:
         raise UnsupportedFile(
             f"{folder.name} has result format {version}; this version of Myoscope reads {_READS_MAJOR}.x"
