@@ -133,6 +133,7 @@ def test_the_reference_registry_is_what_it_is_said_to_be() -> None:
     assert sum(s.settings.patients for s in maps) == 6000
     assert sum(s.settings.patients for s in maps if s.settings.sites == ("coast",)) >= 2500
     assert {s.settings.population for s in maps} == {"referred"}
+    assert {s.settings.sites[0] for s in maps if s.settings.all_positions} == {"coast", "riverside"}
     assert all(s.settings.patients >= 160 and s.settings.even_sexes for s in unlikely)
     names = [shard.name for shard in (*full, *maps, *unlikely)]
     assert len(set(names)) == len(names)

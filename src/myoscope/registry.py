@@ -175,7 +175,8 @@ def reference_shards(tier: str) -> tuple[Shard, ...]:
     """The shards of one tier of the reference registry, in the order in which they are put together.
 
     ``full``: 2,000 patients of everybody who comes, over the five sites, gated stress and rest. ``maps``: 6,000 sent to
-    angiography, ungated stress in all positions, 2,700 of them at the external site. ``low-likelihood``: at least 80
+    angiography, ungated stress, upright and supine where the camera images both, 2,700 of them at the external site.
+    ``low-likelihood``: at least 80
     women and 80 men per site, ungated stress and rest in all positions, for normal limits per camera, position
     and correction.
 
@@ -188,7 +189,7 @@ def reference_shards(tier: str) -> tuple[Shard, ...]:
         about: dict[str, Any] = {"population": "all"}
         numbers, per_shard = dict.fromkeys(SITES, _FULL_PER_SITE), _FULL_PER_SHARD
     elif tier == "maps":
-        about = {"population": "referred", "states": ("stress",), "gated": False, "all_positions": True}
+        about = {"population": "referred", "states": ("stress",), "gated": False}
         numbers, per_shard = _MAPS_PATIENTS, _MAPS_PER_SHARD
     elif tier == "low-likelihood":
         about = {"population": "low-likelihood", "gated": False, "all_positions": True, "even_sexes": True}
@@ -197,6 +198,8 @@ def reference_shards(tier: str) -> tuple[Shard, ...]:
         raise InvalidValue(f"the reference registry has the tiers {', '.join(_FIRST)}, not {tier!r}")
     shards = []
     for site, n in numbers.items():
+        if tier == "maps":
+            about["all_positions"] = "upright" in SITES[site].positions
         for first in range(0, n, per_shard):
             settings = RegistrySettings(
                 seed=REFERENCE_SEED,
