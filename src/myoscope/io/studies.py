@@ -31,7 +31,7 @@ from myoscope.core import (
 )
 from myoscope.io.ct_read import CtSlice, is_ct, read_ct_slice, refuse_other_ct, stack_ct
 from myoscope.io.describe import Description, describe, describe_words, name_series
-from myoscope.io.dicom_header import Header, load, looks_like_dicom, parse, read_bytes
+from myoscope.io.dicom_header import Header, load, looks_like_dicom, parse, pydicom_silenced, read_bytes
 from myoscope.io.dicom_read import NMImage, is_transmission, read_nm, refuse_other_objects
 from myoscope.io.pt_read import PtSlice, is_pt, nuclide_of_half_life, read_pt_slice, refuse_other_pt, stack_pt
 
@@ -92,7 +92,9 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
         if progress:
             progress(n, len(files))
         try:
-            for one in _read_file(path, told):
+            with pydicom_silenced():
+                read = _read_file(path, told)
+            for one in read:
                 (slices if isinstance(one, _SliceFile) else found).append(one)  # type: ignore[arg-type]
         except MyoscopeError as error:
             if not (path in expanded and _is_bystander(path)):
