@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,14 @@ def test_shards_of_the_reference_registry_come_together(quick: pytest.MonkeyPatc
     assert len(reference_shards("full")) == 10
     assert "Shard 3 of 10" in simulate_reference("full", tmp_path / "r", shard=3)
     assert not (tmp_path / "r").exists()
+    said = simulate_reference("full", tmp_path / "r", as_far_as_made=True)
+    assert "of 150 patients so far" in said
+    so_far = io.read_cohort(tmp_path / "r").cohort
+    assert "as-far-as-made" in so_far.made_by[0]
+    assert len(set(so_far["site"])) == 1
+    shutil.rmtree(tmp_path / "r")
+    with pytest.raises(InvalidValue, match="no part"):
+        simulate_reference("maps", tmp_path / "nothing", as_far_as_made=True)
     assert "tier full" in simulate_reference("full", tmp_path / "r")
     cohort = io.read_cohort(tmp_path / "r").cohort
     assert len(cohort) == cohort.n_patients == 150

@@ -388,6 +388,9 @@ def simulate_reference(
     tier: Annotated[Tier, typer.Option(help="Which part of the reference registry.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the cohort; it must not exist yet.")],
     shard: Annotated[int | None, typer.Option(min=0, help="One shard only, into OUT.parts [all, then merged].")] = None,
+    as_far_as_made: Annotated[
+        bool, typer.Option("--as-far-as-made", help="Simulate nothing: put together what OUT.parts holds so far.")
+    ] = False,
     workers: Workers = 1,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -402,7 +405,15 @@ def simulate_reference(
         from myoscope.registry import simulate_reference as run
 
         with _progress(quiet) as progress:
-            said = run(tier.value, out, shard=shard, workers=workers, overwrite=overwrite, progress=progress)
+            said = run(
+                tier.value,
+                out,
+                shard=shard,
+                workers=workers,
+                as_far_as_made=as_far_as_made,
+                overwrite=overwrite,
+                progress=progress,
+            )
         if not quiet:
             typer.echo(said)
 

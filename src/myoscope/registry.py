@@ -159,6 +159,7 @@ class Shard:
 
 
 REFERENCE_SEED = 20240
+_OF_THE_REFERENCE = f"seed {REFERENCE_SEED}, {_PROVENANCE}"
 _FULL_PER_SITE, _FULL_PER_SHARD = 400, 200
 _MAPS_PER_SHARD = 450  # two positions each
 _MAPS_EXTERNAL, _MAPS_PER_SITE = 2700, 825
@@ -218,17 +219,20 @@ def simulate_reference(
     *,
     shard: int | None = None,
     workers: int = 1,
+    as_far_as_made: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> str:
     """Simulate a tier of the reference registry into ``out``, or one shard of it; says in a sentence what is done.
 
-    Parts lie in ``<out>.parts``, as for any registry; shards that are there already are not made again.
+    Parts lie in ``<out>.parts``, as for any registry; shards that are there already are not made again. With
+    ``as_far_as_made`` nothing is simulated: the parts that are there become the cohort, whose provenance says how many
+    patients are missing, and stay where they are.
 
     Raises
     ------
     InvalidValue
-        No such tier or shard.
+        No such tier or shard, or nothing has been made yet.
     OutputError, MyoscopeError
         As `simulate_registry`.
     """
@@ -242,7 +246,7 @@ def simulate_reference(
     for number, one in enumerate(shards):
         place = parts / one.name
         paths += _part_paths(one.settings, place)
-        if shard in (None, number):
+        if shard in (None, number) and not as_far_as_made:
 
             def within(step: str, fraction: float, *, n: int = number) -> None:
                 done = fraction if shard is not None else (n + fraction) / len(shards)
@@ -252,10 +256,24 @@ def simulate_reference(
     if shard is not None and not all(path.exists() for path in paths):
         return f"Shard {shard} of {len(shards)} is done: {parts / shards[shard].name}"
     tell("putting the parts together", 1.0)
-    made_by = (f"myoscope simulate reference --tier {tier}", f"seed {REFERENCE_SEED}, {_PROVENANCE}")
-    sha256 = io.merge_parts(paths, out, made_by=made_by, replace=overwrite)
+    call = f"myoscope simulate reference --tier {tier}"
+    if as_far_as_made:
+        return _as_far_as_made(call, paths, shards, out, overwrite=overwrite)
+    sha256 = io.merge_parts(paths, out, made_by=(call, _OF_THE_REFERENCE), replace=overwrite)
     shutil.rmtree(parts, ignore_errors=True)
     return f"Reference registry, tier {tier}: {out} (sha256 {sha256[:12]})"
+
+
+def _as_far_as_made(call: str, paths: Sequence[Path], shards: Sequence[Shard], out: Path, *, overwrite: bool) -> str:
+    """The parts that are there as a cohort that says of how many patients it is a part."""
+    made = [path for path in paths if path.exists()]
+    if not made:
+        raise InvalidValue(f"{out.name}.parts holds no part of the reference registry yet; leave --as-far-as-made out")
+    wanted = sum(shard.settings.patients for shard in shards)
+    n = sum(len(io.read_part(path).cohort.patient) for path in made)
+    words = f"{call} --as-far-as-made: {n:,} of {wanted:,} patients"
+    sha256 = io.merge_parts(made, out, made_by=(words, _OF_THE_REFERENCE), replace=overwrite)
+    return f"{n:,} of {wanted:,} patients so far: {out} (sha256 {sha256[:12]})"
 
 
 def _claim(parts: Path, settings: RegistrySettings) -> None:
