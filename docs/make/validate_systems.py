@@ -43,6 +43,7 @@ from myoscope.evaluate import (
     wilson_interval,
 )
 from myoscope.learn import Examples, TrainedModel, load_model
+from myoscope.learn.wrong_turns import wrong_turns
 from myoscope.systems import betancur2018, spectf
 from myoscope.systems.contract import load_system, settings_of, settings_with
 from myoscope.systems.diagnosis import Prognosis, inside, outside, patient_label
@@ -457,8 +458,7 @@ def _abstention(one: Judged) -> list[str]:
     rng = np.random.default_rng(2)
     strange = {
         "as they come": maps,
-        "mirrored (septum for lateral wall)": maps[..., ::-1],
-        "turned by 90 degrees": np.roll(maps, maps.shape[-1] // 4, axis=-1),
+        **{name: maps[..., turned] for name, turned in wrong_turns(maps.shape[-1]).items()},
         "contour too short (base not reached)": np.roll(maps, 8, axis=2),
         "half of the wall missed": np.where(np.arange(maps.shape[-1]) < maps.shape[-1] // 2, 0, maps),
         "noise in the place of a heart": rng.uniform(0, 100, maps.shape),

@@ -21,6 +21,7 @@ from myoscope.learn import (
     save_weights,
 )
 from myoscope.learn.card import NOT_FOR_CLINICAL_USE
+from myoscope.learn.wrong_turns import wrong_turns
 
 torch = pytest.importorskip("torch", reason="torch is not installed (pip install myoscope[train])")
 
@@ -257,6 +258,40 @@ def test_usual_inputs_are_usual_and_upside_down_ones_are_not(tmp_path: Path) -> 
     assert again.strangeness(_usual(20, 8)) == pytest.approx(described.strangeness(_usual(20, 8)), rel=0.02)
     with pytest.raises(InvalidValue, match="not of the kind that was described"):
         described.strangeness(np.zeros((2, 5)))
+
+
+def _maps_with_a_septum(n: int, seed: int) -> np.ndarray:
+    """Channels of maps (n, 1, 40, 72), darker at the base of the septum, uneven in ways that differ between hearts."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+    ring, angle = np.linspace(0, 1, 40)[:, None], (np.arange(72) + 0.5) * 5
+    septum = 0.25 * ring**3 * np.exp(-(((angle - 180) / 50) ** 2))
+    diaphragm = 0.12 * ring * np.exp(-(((angle - 270) / 40) ** 2))
+    uneven = gaussian_filter(rng.normal(size=(n, 40, 72)), (0, 6, 9), mode=("nearest", "nearest", "wrap"))
+    maps: np.ndarray = 100 * (1 - septum - diaphragm + 0.05 * uneven / uneven.std())
+    return maps[:, None]
+
+
+@pytest.mark.parametrize("turn", list(wrong_turns(72)))
+def test_a_map_whose_sides_were_exchanged_is_strange(turn: str) -> None:
+    described = describe_inputs(_maps_with_a_septum(200, 1), _maps_with_a_septum(200, 2))
+    limit = described.limit(0.99)
+    new = _maps_with_a_septum(200, 3)
+    assert np.mean(described.strangeness(new) > limit) < 0.04
+    assert np.mean(described.strangeness(new[..., wrong_turns(72)[turn]]) > limit) > 0.9
+    again = InputDescription.of_arrays(described.arrays())
+    assert again.strangeness(new) == pytest.approx(described.strangeness(new), rel=0.02, abs=0.02)
+
+
+def test_a_wrong_turn_moves_the_walls_that_it_names() -> None:
+    lateral, anterior, septum, inferior = 0, 18, 36, 54
+    turns = wrong_turns(72)
+    assert turns["septum and lateral wall exchanged"][lateral] in (septum - 1, septum)
+    assert turns["septum and lateral wall exchanged"][anterior] in (anterior - 1, anterior)
+    assert turns["anterior and inferior wall exchanged"][anterior] in (inferior - 1, inferior)
+    assert turns["anterior and inferior wall exchanged"][septum] in (septum - 1, septum)
+    assert turns["turned by 180 degrees"][anterior] == inferior
 
 
 @pytest.mark.parametrize("n", [40, 90])

@@ -2,8 +2,9 @@
 
 Training inputs are described by their mean and their main directions of variation (principal components). A new input
 is strange if it lies far out along these directions, or off all of them (Q and T2 statistics of Jackson and Mudholkar,
-Technometrics 1979;21:341): a flipped map or one cut through a failed contour has structure that no training map has.
-How strange is too strange is set on validation patients, who did not shape the directions.
+Technometrics 1979;21:341): one cut through a failed contour has structure that no training map has. A map whose sides
+were exchanged has not; it is told by `wrong_turns`. How strange is too strange is set on validation patients, who did
+not shape the directions.
 
 numpy only: it runs wherever the exported network runs.
 """
@@ -11,7 +12,7 @@ numpy only: it runs wherever the exported network runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,28 +20,46 @@ from numpy.typing import ArrayLike, NDArray
 
 from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
+from myoscope.learn.wrong_turns import tell_turned
 
 _EXPLAINED = 0.9
 _MOST_DIRECTIONS = 60
+_MAP_AXES = 4
+# Both ways of being strange are brought to one scale: half of the validation inputs lie below 1, and as many below this
+# quantile of the one as of the other.
+_RARE = 0.99
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class InputDescription:
     """Mean (feature,), directions (direction, feature) and their variances of training inputs, and what is left over.
 
-    ``reference`` (k,) are the sorted strangenesses of validation inputs.
+    ``turned`` (turn, feature) and ``turned_offset`` (turn,) give how likely an input is turned or mirrored, none where
+    inputs are no maps. ``reference`` (k,) are the sorted strangenesses of validation inputs.
     """
 
     mean: FloatArray
     directions: FloatArray
     variance: FloatArray
     residual_variance: float
+    turned: FloatArray
+    turned_offset: FloatArray
     reference: FloatArray
 
     def strangeness(self, inputs: ArrayLike) -> FloatArray:
         """How unlike the training inputs each input (n, ...) is; 1 is usual. What is missing counts as the mean."""
+        x = self._deviation(inputs)
+        turned = (x @ self.turned.T + self.turned_offset).max(axis=1, initial=0.0)
+        strange: FloatArray = np.maximum(self._unlike(x), turned)
+        return strange
+
+    def _deviation(self, inputs: ArrayLike) -> FloatArray:
         x = _flat(inputs, self.mean.size) - self.mean
-        x = np.where(np.isfinite(x), x, 0.0)
+        deviation: FloatArray = np.where(np.isfinite(x), x, 0.0)
+        return deviation
+
+    def _unlike(self, x: FloatArray) -> FloatArray:
+        """Distance along the directions of variation and off them, for deviations from the mean (n, feature)."""
         along = x @ self.directions.T
         off = (x**2).sum(axis=1) - (along**2).sum(axis=1)
         n_off = max(self.mean.size - len(self.variance), 1)
@@ -64,6 +83,8 @@ class InputDescription:
             "directions": self.directions.astype(np.float16),
             "variance": self.variance.astype(np.float32),
             "residual_variance": np.array([self.residual_variance], np.float32),
+            "turned": self.turned.astype(np.float32),
+            "turned_offset": self.turned_offset.astype(np.float32),
             "reference": self.reference.astype(np.float32),
         }
 
@@ -76,12 +97,16 @@ class InputDescription:
             as_numbers["directions"],
             as_numbers["variance"],
             float(as_numbers["residual_variance"][0]),
+            as_numbers["turned"],
+            as_numbers["turned_offset"],
             as_numbers["reference"],
         )
 
 
 def describe_inputs(training: ArrayLike, validation: ArrayLike) -> InputDescription:
     """Describe training inputs (n, ...), scaled as the network sees them; NaN where something is missing.
+
+    Inputs (n, channel, ring, angle) are polar maps, of which it is learned as well how they look when turned.
 
     Raises
     ------
@@ -108,9 +133,29 @@ def describe_inputs(training: ArrayLike, validation: ArrayLike) -> InputDescript
     else:
         directions = vectors[:, :k].T
     rest = float(variance[k:].sum() / max(centred.shape[1] - k, 1))
-    described = InputDescription(mean, directions, np.maximum(variance[:k], 1e-12), max(rest, 1e-12), np.zeros(1))
-    reference = np.sort(described.strangeness(validation))
-    return InputDescription(mean, directions, described.variance, described.residual_variance, reference)
+    described = InputDescription(
+        mean,
+        directions,
+        np.maximum(variance[:k], 1e-12),
+        max(rest, 1e-12),
+        np.zeros((0, mean.size)),
+        np.zeros(0),
+        np.zeros(1),
+    )
+    if np.ndim(training) == _MAP_AXES:
+        described = _with_turns(described, centred.reshape(np.shape(training)), validation)
+    return replace(described, reference=np.sort(described.strangeness(validation)))
+
+
+def _with_turns(described: InputDescription, deviations: FloatArray, validation: ArrayLike) -> InputDescription:
+    """The description with what tells turned maps, on the scale of the other strangeness of validation maps."""
+    maps = described.mean.reshape(deviations.shape[1:]) + deviations
+    turned = tell_turned(maps, np.random.default_rng(0))
+    x = described._deviation(validation)
+    score = x @ turned.T
+    middle, rare = np.quantile(score, 0.5, axis=0), np.quantile(score, _RARE, axis=0)
+    stretch = (np.quantile(described._unlike(x), _RARE) - 1) / np.maximum(rare - middle, 1e-12)
+    return replace(described, turned=turned * stretch[:, None], turned_offset=1 - middle * stretch)
 
 
 def _flat(inputs: ArrayLike, size: int) -> FloatArray:

@@ -40,7 +40,6 @@ _LOW_LIKELIHOOD = "low-likelihood"
 _LEAST_NORMALS = 10
 _TOP_PERCENTILE = 99.5
 _AVERAGE_WALL_MM2 = 12_000.0
-_MULTIPLE = 3.0  # deviations below the mean, as published
 
 
 def limits_of(normals: Sequence[io.CohortFolder], images: Sequence[str]) -> dict[str, dict[Kind, NormalLimits]]:
@@ -86,8 +85,6 @@ def _limits(
         method=SAMPLED_BY,
         provenance=f"low-likelihood patients of {' and '.join(folder.sha256[:12] for folder in normals)}",
         rng=np.random.default_rng(0),
-        multiple=_MULTIPLE,
-        smoothing_fwhm_mm=0.0,  # what a network sees keeps its detail
         n_modes=0,
     )
 
@@ -135,9 +132,9 @@ def kinds_of(folder: io.CohortFolder) -> list[Kind]:
 class PerfusionMaps:
     """One image of some studies, each channel (study, 40, 72), all NaN where it was not made or no heart was found.
 
-    ``raw`` is in % of the map's own maximum (its 99.5th percentile); ``severity`` in deviations below the normal mean,
-    0 where not abnormal. ``defect`` is 1 where abnormal. ``scaled`` is at the level of the limits, whose ``mean`` and
-    ``threshold`` stand beside it.
+    ``raw`` is in % of the map's own maximum (its 99.5th percentile) and keeps its detail; what is compared with limits
+    is smoothed as they are: ``severity`` in deviations below the normal mean, 0 where not abnormal, ``defect`` 1 where
+    abnormal, ``scaled`` at the level of the limits, whose ``mean`` and ``threshold`` stand beside it.
     """
 
     raw: NDArray[np.float32]
@@ -194,15 +191,17 @@ def perfusion_maps(values: FloatArray | NDArray[np.float32], limits: Sequence[No
     value = np.asarray(values, np.float64)
     there = np.isfinite(value).any(axis=(1, 2))
     mean, deviation, threshold = (np.ones_like(value) for _ in range(3))
+    smooth = np.full_like(value, np.nan)
     for row in np.flatnonzero(there).tolist():
         own = limits[row]
         if own is None:
             raise InvalidValue("there are no normal limits for a study that has a map")
         mean[row], deviation[row], threshold[row] = own.mean, own.deviation, own.threshold
+        smooth[row] = quantify.smoothed_on_wall(value[row], own.area_mm2, own.smoothing_fwhm_mm)
     level = np.full(len(value), np.nan)
     if there.any():
-        level[there] = quantify.scale_factors(value[there], mean[there], threshold[there], SHARE_OF_WALL)
-    scaled = value * level[:, None, None]
+        level[there] = quantify.scale_factors(smooth[there], mean[there], threshold[there], SHARE_OF_WALL)
+    scaled = smooth * level[:, None, None]
     seen, abnormal = np.isfinite(scaled), scaled < threshold
     raw = percent_of_maximum(value)
 
