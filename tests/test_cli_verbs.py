@@ -10,13 +10,14 @@ from typing import get_args
 import pytest
 from typer.testing import CliRunner, Result
 
-from myoscope import __version__, cli
+from myoscope import __version__
 from myoscope.cli import app
 from myoscope.registry import reference_shards
 from myoscope.simulate.patient import Disease
 from myoscope.simulate.pet_tracers import PetTracerName
 from myoscope.simulate.referral import POPULATIONS
 from myoscope.simulate.sites import Tracer
+from myoscope.verbs import simulate
 
 VERBS = ("analyze", "demo", "info", "list", "simulate", "limits", "train", "evaluate", "reproduce")
 COMMANDS = (
@@ -135,11 +136,11 @@ def test_a_wrong_call_ends_with_code_2_and_no_output(
 
 
 def test_choices_of_the_command_line_are_those_of_the_library() -> None:
-    assert {d.value for d in cli.Disease} == set(get_args(Disease))
-    assert {p.value for p in cli.Population} == set(POPULATIONS)
-    assert {t.value for t in cli.Tracer} == set(get_args(Tracer))
-    assert {t.value for t in cli.PetTracer} == set(get_args(PetTracerName))
-    for tier in cli.Tier:
+    assert {d.value for d in simulate.Disease} == set(get_args(Disease))
+    assert {p.value for p in simulate.Population} == set(POPULATIONS)
+    assert {t.value for t in simulate.Tracer} == set(get_args(Tracer))
+    assert {t.value for t in simulate.PetTracer} == set(get_args(PetTracerName))
+    for tier in simulate.Tier:
         assert reference_shards(tier.value)
 
 
