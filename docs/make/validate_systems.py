@@ -276,6 +276,9 @@ def ordering(bench: Bench) -> list[str]:
             _against_network("betancur2019, upright and supine", both, "upright alone", upright),
             _against_network("betancur2019, upright and supine", both, "upright alone", upright, vessels=True),
         ),
+        f"Taught on {plain.model.card.n_training} patients, the two positions on {both.model.card.n_training} (what "
+        f"was not imaged is missing to them), upright alone on the {upright.model.card.n_training} imaged upright.",
+        "",
     ]
 
 

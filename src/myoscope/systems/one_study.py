@@ -65,12 +65,16 @@ class StudyInputs:
 
 @dataclass(frozen=True)
 class _Bedside:
-    """How one system takes a single study: its examples, its images in words, and the builder of its network."""
+    """How one system takes a single study: its examples, its images in words, and the builder of its network.
+
+    ``all_images``: it answers only where the study has every image that its settings name, not the first of them.
+    """
 
     prepare_study: Callable[[StudyMaps, Any], Examples]
     settings: type[Any]
     groups: Callable[[tuple[str, ...]], dict[str, list[int]]]
     build_from: Callable[[Mapping[str, Any], int], Any]
+    all_images: bool = False
 
 
 def _each_map(channels: tuple[str, ...]) -> dict[str, list[int]]:
@@ -91,7 +95,11 @@ _SYSTEMS: dict[str, _Bedside] = {
         betancur2018.prepare_study, betancur2018.Settings, _one_image, betancur2018.build_from_card
     ),
     "betancur2019": _Bedside(
-        betancur2019.prepare_study, betancur2019.Settings, _each_position, betancur2019.build_from_card
+        betancur2019.prepare_study,
+        betancur2019.Settings,
+        _each_position,
+        betancur2019.build_from_card,
+        all_images=True,
     ),
     "otaki2022": _Bedside(otaki2022.prepare_study, otaki2022.Settings, _each_map, otaki2022.build_from_card),
 }
@@ -123,9 +131,12 @@ def _report(name: str, folder: Path, study: StudyInputs) -> ModelReport:
     explainer = Explainer(folder, name, system.build_from)
     model = explainer.model
     settings = settings_of(system.settings, model.card.settings)
-    shown = next((image for image in _images(settings) if image in study.maps), "")
-    if not shown:
-        raise InvalidValue(f"the study has no image {' or '.join(_images(settings)).replace('_', ' ')}")
+    wanted = _images(settings)
+    there = [image for image in wanted if image in study.maps]
+    if not there or (system.all_images and len(there) < len(wanted)):
+        missing = " or ".join(image for image in wanted if image not in there).replace("_", " ")
+        raise InvalidValue(f"the study has no image {missing}")
+    shown = there[0]
     if study.maps[shown].method != SAMPLED_BY:
         raise InvalidValue(
             f"the polar map was sampled by {study.maps[shown].method}; the model knows those sampled by {SAMPLED_BY}"
