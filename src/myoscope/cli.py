@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from myoscope.verbs import limits, simulate, systems
-from myoscope.verbs.common import (
+from myoscope.verbs.conduct import (
     Debug,
     Exit,
     Overwrite,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from myoscope.verbs.common import Debug, Exit, Overwrite, Quiet, errors_in_one_sentence, leave, progress_bar
+from myoscope.verbs.conduct import Debug, Exit, Overwrite, Quiet, errors_in_one_sentence, leave, progress_bar
 
 limits = typer.Typer(no_args_is_help=True, help="Normal limits: make them from a cohort, or look at them.")
 

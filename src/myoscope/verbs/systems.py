@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from myoscope.verbs.common import Debug, Exit, Overwrite, Quiet, errors_in_one_sentence, progress_bar
+from myoscope.verbs.conduct import Debug, Exit, Overwrite, Quiet, errors_in_one_sentence, progress_bar
 
 
 class Device(StrEnum):

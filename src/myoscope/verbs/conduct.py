@@ -1,4 +1,4 @@
-"""What all verbs share: exit codes, options, errors in one sentence, and progress."""
+"""How every verb conducts itself: exit codes, shared options, errors in one sentence, and progress."""
 
 from __future__ import annotations
 
