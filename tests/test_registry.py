@@ -156,6 +156,8 @@ def test_shards_of_the_reference_registry_come_together(quick: pytest.MonkeyPatc
     shutil.rmtree(tmp_path / "r")
     with pytest.raises(InvalidValue, match="no part"):
         simulate_reference("maps", tmp_path / "nothing", as_far_as_made=True)
+    with pytest.raises(InvalidValue, match="one of the two"):
+        simulate_reference("full", tmp_path / "r", shard=3, as_far_as_made=True)
     assert "tier full" in simulate_reference("full", tmp_path / "r")
     cohort = io.read_cohort(tmp_path / "r").cohort
     assert len(cohort) == cohort.n_patients == 150

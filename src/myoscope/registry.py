@@ -161,7 +161,7 @@ class Shard:
 REFERENCE_SEED = 20240
 _OF_THE_REFERENCE = f"seed {REFERENCE_SEED}, {_PROVENANCE}"
 _FULL_PER_SITE, _FULL_PER_SHARD = 400, 200
-_MAPS_PER_SHARD = 450  # two positions each
+_MAPS_PER_SHARD = 450
 _MAPS_EXTERNAL, _MAPS_PER_SITE = 2700, 825
 _MAPS_PATIENTS = {
     name: _MAPS_EXTERNAL if site.external else _MAPS_PER_SITE
@@ -177,9 +177,8 @@ def reference_shards(tier: str) -> tuple[Shard, ...]:
 
     ``full``: 2,000 patients of everybody who comes, over the five sites, gated stress and rest. ``maps``: 6,000 sent to
     angiography, ungated stress, upright and supine where the camera images both, 2,700 of them at the external site.
-    ``low-likelihood``: at least 80
-    women and 80 men per site, ungated stress and rest in all positions, for normal limits per camera, position
-    and correction.
+    ``low-likelihood``: at least 80 women and 80 men per site, ungated stress and rest in all positions, for normal
+    limits per camera, position and correction.
 
     Raises
     ------
@@ -232,13 +231,15 @@ def simulate_reference(
     Raises
     ------
     InvalidValue
-        No such tier or shard, or nothing has been made yet.
+        No such tier or shard; ``as_far_as_made`` of one shard, or where nothing has been made yet.
     OutputError, MyoscopeError
         As `simulate_registry`.
     """
     shards = reference_shards(tier)
     if shard is not None and not 0 <= shard < len(shards):
         raise InvalidValue(f"the tier {tier} has shards 0 to {len(shards) - 1}, not {shard}")
+    if as_far_as_made and shard is not None:
+        raise InvalidValue("a shard is made, and what is made so far is put together; ask for one of the two")
     tell = progress or (lambda step, fraction: None)
     io.refuse_existing(out, replace=overwrite, sign=io.COHORT_MANIFEST)
     parts = out.with_name(f"{out.name}.parts")

@@ -282,6 +282,8 @@ def test_a_map_whose_sides_were_exchanged_is_strange(turn: str) -> None:
     assert np.mean(described.strangeness(new[..., wrong_turns(72)[turn]]) > limit) > 0.9
     again = InputDescription.of_arrays(described.arrays())
     assert again.strangeness(new) == pytest.approx(described.strangeness(new), rel=0.02, abs=0.02)
+    with pytest.raises(InvalidValue, match=r"lacks turned: .* train the model again"):
+        InputDescription.of_arrays({n: a for n, a in described.arrays().items() if n != "turned"})
 
 
 def test_a_wrong_turn_moves_the_walls_that_it_names() -> None:

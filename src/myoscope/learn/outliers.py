@@ -12,7 +12,7 @@ numpy only: it runs wherever the exported network runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,19 @@ class InputDescription:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> InputDescription:
-        """From what ``arrays`` gave."""
+        """From what ``arrays`` gave.
+
+        Raises
+        ------
+        InvalidValue
+            Some of it is missing, as in models of earlier versions.
+        """
+        missing = {field.name for field in fields(cls)} - set(arrays)
+        if missing:
+            raise InvalidValue(
+                f"the description of a model's usual inputs lacks {', '.join(sorted(missing))}: it was written by an "
+                "earlier version; train the model again"
+            )
         as_numbers = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
         return cls(
             as_numbers["mean"],
