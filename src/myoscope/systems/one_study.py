@@ -134,7 +134,8 @@ def _report(name: str, folder: Path, study: StudyInputs) -> ModelReport:
     wanted = _images(settings)
     there = [image for image in wanted if image in study.maps]
     if not there or (system.all_images and len(there) < len(wanted)):
-        missing = " or ".join(image for image in wanted if image not in there).replace("_", " ")
+        word = " and " if system.all_images else " or "
+        missing = word.join(image for image in wanted if image not in there).replace("_", " ")
         raise InvalidValue(f"the study has no image {missing}")
     shown = there[0]
     if study.maps[shown].method != SAMPLED_BY:
