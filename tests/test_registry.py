@@ -128,7 +128,7 @@ def test_settings_that_make_no_registry_are_refused(wrong: dict[str, Any]) -> No
 
 
 def test_the_reference_registry_is_what_it_is_said_to_be() -> None:
-    full, maps, unlikely = (reference_shards(tier) for tier in ("full", "maps", "low-likelihood"))
+    full, maps, unlikely, flow = (reference_shards(tier) for tier in ("full", "maps", "low-likelihood", "flow"))
     assert sum(s.settings.patients for s in full) == 2000
     assert len({s.settings.sites for s in full}) == 5
     assert sum(s.settings.patients for s in maps) == 6000
@@ -136,7 +136,9 @@ def test_the_reference_registry_is_what_it_is_said_to_be() -> None:
     assert {s.settings.population for s in maps} == {"referred"}
     assert {s.settings.sites[0] for s in maps if s.settings.all_positions} == {"coast", "riverside"}
     assert all(s.settings.patients >= 160 and s.settings.even_sexes for s in unlikely)
-    names = [shard.name for shard in (*full, *maps, *unlikely)]
+    assert sum(s.settings.patients for s in flow) == 1500
+    assert {s.settings.pet for s in flow} == {"ammonia"}
+    names = [shard.name for shard in (*full, *maps, *unlikely, *flow)]
     assert len(set(names)) == len(names)
     with pytest.raises(InvalidValue, match="tiers"):
         reference_shards("all")

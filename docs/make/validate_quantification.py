@@ -10,12 +10,13 @@ run that was stopped goes on. Nothing was tuned on these seeds. ``--data`` is th
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures_in_words import share, told
 from measured_patients import Array, Row, figures, flat, measured_patients
 from mesh_heart import WALL_ML, MeshHeart
 from numpy.typing import NDArray
@@ -60,36 +61,6 @@ FALLS_SHORT = (
 )
 PHASE_SITES, PHASE_PATIENTS = ("north", "hillside"), 5
 DELAY_DEG, DELAY_COUNTS, DELAY_GATES, DELAY_DRAWS = 5.6, 5e5, 16, 200
-
-
-def interval_of_share(hits: int, n: int) -> tuple[float, float]:
-    """Exact (Clopper-Pearson) 95 % interval of a share."""
-    from scipy.stats import beta
-
-    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(beta.ppf(0.975, hits + 1, n - hits))
-    return low, high
-
-
-def share(hits: Sequence[bool] | NDArray[Any]) -> str:
-    n, k = len(hits), int(np.sum(hits))
-    if n == 0:
-        return "none to count"
-    low, high = interval_of_share(k, n)
-    return f"{100 * k / n:.0f} % ({100 * low:.0f} to {100 * high:.0f}; {k} of {n})"
-
-
-def bootstrap(of: Callable[[Array], float], rows: Array, n: int = 2000) -> tuple[float, float]:
-    """Percentile interval over resampled rows."""
-    rng = np.random.default_rng(0)
-    found = [of(rows[rng.integers(0, len(rows), len(rows))]) for _ in range(n)]
-    low, high = np.nanpercentile(found, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def told(of: Callable[[Array], float], rows: Array, form: str = ".1f") -> str:
-    low, high = bootstrap(of, rows)
-    return f"{of(rows):{form}} ({low:{form}} to {high:{form}})"
 
 
 # Volumes and ejection fraction

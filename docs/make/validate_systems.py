@@ -2,11 +2,11 @@
 
     python docs/make/validate_systems.py --registry DIR [--spectf DIR] [--only PART ...]
 
-``DIR`` holds the tiers of ``myoscope simulate reference`` (``maps``, ``full``, ``low-likelihood``), and a PET registry
-``flow`` for ``yeung2022``; ``--spectf`` is the folder with SPECTF.train and SPECTF.test (UCI). Writes
-``docs/validation/systems.md``. Every part keeps what it made in ``DIR.validation``: after a kill the same call goes on,
-and the page is put together of the parts that are there. A part whose cohort has changed is made anew. Two cores need
-some hours, most of them for teaching; ``--only spectf`` takes a minute and needs no registry.
+``DIR`` holds the tiers of ``myoscope simulate reference`` (``maps``, ``full``, ``low-likelihood``, ``flow``);
+``--spectf`` is the folder with SPECTF.train and SPECTF.test (UCI). Writes ``docs/validation/systems.md``. Every part
+keeps what it made in ``DIR.validation``: after a kill the same call goes on, and the page is put together of the parts
+that are there. A part whose cohort has changed is made anew. Two cores need some hours, most of them for teaching;
+``--only spectf`` takes a minute and needs no registry.
 
 ``--set`` shortens the teaching to try the script; the page then has to go elsewhere (``--page``), as it has for any
 registry that is not the reference one.
@@ -60,6 +60,7 @@ from myoscope.systems.explanation_trial import (
 )
 from myoscope.systems.perfusion_inputs import limits_of, perfusion_of_cohort
 from myoscope.systems.run import prepare_examples, train_system
+from myoscope.systems.yeung2022 import IMPAIRED_BELOW
 
 PAGE = Path(__file__).parents[1] / "validation" / "systems.md"
 TEACHING = ("maps", "full")
@@ -110,7 +111,9 @@ class Judged:
 
     @property
     def outcome(self) -> NDArray[np.bool_]:
-        """Whether the patient has obstructive disease (study,)."""
+        """Whether the patient has obstructive disease, of flow systems whether reserve is impaired (study,)."""
+        if self.network.tier == "flow":
+            return np.asarray(self.examples.targets[:, 0] > 0)
         return np.asarray(patient_label(self.examples.targets.astype(np.float64)) > 0)
 
 
@@ -133,9 +136,9 @@ class Bench:
     def cohort(self, tier: str) -> Path:
         if self.registry is None or not (self.registry / tier / io.COHORT_MANIFEST).exists():
             where = self.registry or Path("DIR")
-            verb = "pet-registry" if tier == "flow" else f"reference --tier {tier}"
             raise InvalidValue(
-                f"there is no {tier} in the registry {where}; myoscope simulate {verb} --out {where / tier} makes it"
+                f"there is no {tier} in the registry {where}; "
+                f"myoscope simulate reference --tier {tier} --out {where / tier} makes it"
             )
         return self.registry / tier
 
@@ -190,9 +193,7 @@ def tables(bench: Bench, label: str) -> list[str]:
     lines = found.markdown(system.PUBLISHED).rstrip("\n").split("\n")
     if label != one.network.system:
         lines[0] = f"## {label}"
-    if one.network.system != "yeung2022":
-        lines += ["", *calibrated(one, rng, bench.resamples)]
-    return [*lines, "", *cost(one)]
+    return [*lines, "", *calibrated(one, rng, bench.resamples), "", *cost(one)]
 
 
 def calibrated(one: Judged, rng: np.random.Generator, resamples: int) -> list[str]:
@@ -295,6 +296,24 @@ def ordering_with_function(bench: Bench) -> list[str]:
             _against_tpd("otaki2022", full, "TPD"),
             _against_network("otaki2022, perfusion and function", full, "perfusion alone", perfusion),
         ),
+    ]
+
+
+def flow_tables(bench: Bench) -> list[str]:
+    """The tables of the flow system, and which map tells impaired reserve best."""
+    one = bench.judged("yeung2022")
+    y, answers, patient = one.outcome, one.prognosis.answers, one.examples.patient
+    ours = answers.of("impaired reserve from reserve")
+    others = {f"{name} map": answers.of(f"impaired reserve from {name}") for name in ("stress", "rest")}
+    others["mean of the reserve map"] = -np.asarray(one.examples.about["mean_reserve"], np.float64)
+    return [
+        *tables(bench, "yeung2022"),
+        "### Which map tells impaired reserve",
+        "",
+        f"Impaired is a true reserve below {IMPAIRED_BELOW:g}: {int(y.sum())} of {y.size} patients of the external "
+        f"site. {_AREAS}",
+        "",
+        *_table_of_pairs(*(_pair("reserve map", y, ours, name, said, patient) for name, said in others.items())),
     ]
 
 
@@ -615,7 +634,7 @@ PARTS: dict[str, tuple[Callable[[Bench], list[str]], tuple[str, ...]]] = {
     "betancur2018": (lambda bench: tables(bench, "betancur2018"), ("maps", "low-likelihood")),
     "betancur2019": (lambda bench: tables(bench, "betancur2019"), ("maps", "low-likelihood")),
     "otaki2022": (lambda bench: tables(bench, "otaki2022"), ("full", "low-likelihood")),
-    "yeung2022": (lambda bench: tables(bench, "yeung2022"), ("flow",)),
+    "yeung2022": (flow_tables, ("flow",)),
     "explanations": (explanations, ("maps", "low-likelihood")),
     "audits": (audits, ("maps", "low-likelihood")),
     "spectf": (real_data, ()),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -40,6 +40,9 @@ from myoscope.core import (
 from myoscope.known_hearts import KnownHearts
 from myoscope.made_images import MAP_KINDS, MadeImage, choose_map, free_name, image_of, wanted_images
 from myoscope.systems import MODELS
+
+if TYPE_CHECKING:
+    from myoscope.systems.one_flow_study import FlowStudy
 
 _DYNAMIC = "DYNAMIC PET"
 _BOLUS_MISSED = 0.3  # of the highest activity of blood in the first frame: the scan began too late
@@ -125,7 +128,7 @@ def analyze(
     study = analyze_study(found.study, settings=settings, progress=_scaled(tell, 0.1, 0.75))
     tell("asking models", 0.85)
     with _stopwatch() as asking:
-        models, silent = ask_models(study.states, settings=settings)
+        models, silent = ask_models(study.states, study.pairs, settings=settings)
     result = StudyResult(
         series=study.series,
         pairs=study.pairs,
@@ -202,17 +205,21 @@ def analyze_study(study: Study, *, settings: Settings, progress: Progress | None
 
 
 def ask_models(
-    states: Sequence[measure.State], *, settings: Settings
+    states: Sequence[measure.State], pairs: Sequence[PairResult], *, settings: Settings
 ) -> tuple[tuple[ModelReport, ...], tuple[str, ...]]:
     """What trained models say of a study's stress images, and for each that says nothing one sentence why.
 
-    An ungated image goes before the sum of gates, which has the same counts but another blur.
+    An ungated image goes before the sum of gates, which has the same counts but another blur. Models of blood flow are
+    asked where an image is dynamic.
     """
     folders = settings.known_models()
     stress = [one for one in states if one.series.state.value == "stress"]
     if not folders or not stress:
         return (), ()
-    from myoscope.systems import one_study
+    from myoscope.systems import one_flow_study, one_study
+
+    if all(one.heart.flow is None for one in states):
+        folders = {name: folder for name, folder in folders.items() if name != one_flow_study.SYSTEM}
 
     maps: dict[str, PolarMap] = {}
     names: dict[str, str] = {}
@@ -237,7 +244,20 @@ def ask_models(
             }
             break
     sex = next((one.series.sex.value for one in stress if one.series.sex.value in ("F", "M")), "")
-    return one_study.model_reports(one_study.StudyInputs(maps, sex or "", limits, known, names), folders)
+    study = one_study.StudyInputs(maps, sex or "", limits, known, names, _flow_study(states, pairs))
+    return one_study.model_reports(study, folders)
+
+
+def _flow_study(states: Sequence[measure.State], pairs: Sequence[PairResult]) -> FlowStudy | None:
+    """Blood flow at rest and under stress, if both were measured."""
+    from myoscope.systems.one_flow_study import FlowStudy
+
+    flow = {one.series.name: one.heart.flow for one in states}
+    for pair in pairs:
+        stress, rest = flow.get(pair.stress), flow.get(pair.rest)
+        if pair.reserve is not None and stress is not None and rest is not None:
+            return FlowStudy(rest.flow, stress.flow, pair.reserve.reserve, stress.tracer, pair.stress)
+    return None
 
 
 def analyze_series(

@@ -163,13 +163,12 @@ _OF_THE_REFERENCE = f"seed {REFERENCE_SEED}, {_PROVENANCE}"
 _FULL_PER_SITE, _FULL_PER_SHARD = 400, 200
 _MAPS_PER_SHARD = 450
 _MAPS_EXTERNAL, _MAPS_PER_SITE = 2700, 825
-_MAPS_PATIENTS = {
-    name: _MAPS_EXTERNAL if site.external else _MAPS_PER_SITE
-    for name, site in sorted(SITES.items(), key=lambda item: not item[1].external)
-}
+_EXTERNAL_FIRST = sorted(SITES, key=lambda name: not SITES[name].external)
+_MAPS_PATIENTS = {name: _MAPS_EXTERNAL if SITES[name].external else _MAPS_PER_SITE for name in _EXTERNAL_FIRST}
 _LOW_LIKELIHOOD_PER_SITE_AND_SEX = 80
+_FLOW_EXTERNAL, _FLOW_PER_SITE, _FLOW_PER_SHARD = 500, 250, 250
 # Patients of the tiers are numbered apart, so that none is in two of them.
-_FIRST = {"full": 0, "maps": 100_000, "low-likelihood": 200_000}
+_FIRST = {"full": 0, "maps": 100_000, "low-likelihood": 200_000, "flow": 300_000}
 
 
 def reference_shards(tier: str) -> tuple[Shard, ...]:
@@ -178,7 +177,8 @@ def reference_shards(tier: str) -> tuple[Shard, ...]:
     ``full``: 2,000 patients of everybody who comes, over the five sites, gated stress and rest. ``maps``: 6,000 sent to
     angiography, ungated stress, upright and supine where the camera images both, 2,700 of them at the external site.
     ``low-likelihood``: at least 80 women and 80 men per site, ungated stress and rest in all positions, for normal
-    limits per camera, position and correction.
+    limits per camera, position and correction. ``flow``: dynamic PET with N-13 ammonia, rest and stress, of 1,500 of
+    everybody who comes, 500 of them at the external site.
 
     Raises
     ------
@@ -194,6 +194,10 @@ def reference_shards(tier: str) -> tuple[Shard, ...]:
     elif tier == "low-likelihood":
         about = {"population": "low-likelihood", "gated": False, "all_positions": True, "even_sexes": True}
         numbers, per_shard = dict.fromkeys(SITES, 2 * _LOW_LIKELIHOOD_PER_SITE_AND_SEX), 400
+    elif tier == "flow":
+        about = {"population": "all", "pet": "ammonia"}
+        numbers = {name: _FLOW_EXTERNAL if SITES[name].external else _FLOW_PER_SITE for name in _EXTERNAL_FIRST}
+        per_shard = _FLOW_PER_SHARD
     else:
         raise InvalidValue(f"the reference registry has the tiers {', '.join(_FIRST)}, not {tier!r}")
     shards = []

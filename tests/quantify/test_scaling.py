@@ -33,6 +33,19 @@ def test_when_most_of_the_wall_is_abnormal_its_brighter_part_is_the_reference() 
     assert factor(value) == pytest.approx(1, rel=0.02)
 
 
+@given(st.floats(0.3, 0.65), st.floats(0.55, 0.7))
+def test_a_mild_defect_of_half_of_the_wall_is_a_defect_and_the_rest_not_too_bright(share: float, left: float) -> None:
+    value = MEAN.copy()
+    value[:, : int(72 * share)] *= left  # thresholds lie at 0.79 to 0.84 of the mean
+    assert factor(value) == pytest.approx(1, rel=1e-9)
+
+
+def test_a_bright_spot_hardly_moves_the_level() -> None:
+    value = MEAN.copy()
+    value[10:18, 10:20] *= 1.6
+    assert factor(value) == pytest.approx(1, rel=0.02)
+
+
 def test_cells_that_were_not_seen_do_not_count() -> None:
     value = MEAN.copy()
     value[35:] = np.nan

@@ -52,10 +52,10 @@ class ModelReport:
     """One model's answer for one study.
 
     ``predictions`` begin with the patient; a model that abstains gives predictions that say why, and no pictures.
-    ``explanation`` attributes the log-odds to cells of ``polar_map``, the map that was shown to the model, on the wall
-    of series ``series``; ``segment_probability`` (17,) shows the patient's probability in proportion to it. ``steps``
-    lead from ``start`` (log-odds of an average patient with a normal heart) to the patient's. ``warning`` stands
-    wherever the answer stands.
+    ``explanation`` attributes the log-odds to cells of ``polar_map``, the map that was shown to the model (``shown``
+    says of what), on the wall of series ``series``; ``segment_probability`` (17,) shows the patient's probability in
+    proportion to it. ``steps`` lead from ``start`` (log-odds of an average patient with a normal heart) to the
+    patient's. ``warning`` stands wherever the answer stands.
     """
 
     system: str
@@ -66,6 +66,7 @@ class ModelReport:
     series: str
     predictions: tuple[Prediction, ...]
     polar_map: PolarMap | None = None
+    shown: str = "perfusion"
     explanation: Explanation | None = None
     segment_probability: NDArray[np.float64] | None = None
     start: float = 0.0

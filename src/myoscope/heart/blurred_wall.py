@@ -99,14 +99,20 @@ def _area(nodes: FloatArray) -> FloatArray:
 
 def _deposit(grid: Grid, points_mm: FloatArray, counts: FloatArray) -> FloatArray:
     """Counts shared between the eight voxels about each point; what lies outside is lost."""
+    # One voxel more on every side takes the share that points on the edge have outside.
+    shape = tuple(n + 2 for n in grid.shape)
     place = grid.to_index(points_mm)
-    below = np.floor(place).astype(int)
-    part = place - below
-    total = np.zeros(int(np.prod(grid.shape)))
+    below = np.floor(place)
+    near = ((below >= -1) & (below < grid.shape)).all(axis=1)
+    if not near.all():
+        place, below, counts = place[near], below[near], counts[near]
+    i, j, k = below.T.astype(np.intp) + 1
+    first = (i * shape[1] + j) * shape[2] + k
+    upper = (place - below).T
+    lower = 1 - upper
+    total = np.zeros(int(np.prod(shape)))
     for corner in np.ndindex(2, 2, 2):
-        voxel = below + corner
-        share = np.prod(np.where(corner, part, 1 - part), axis=1) * counts
-        inside = ((voxel >= 0) & (voxel < grid.shape)).all(axis=1)
-        index = np.ravel_multi_index(tuple(voxel[inside].T), grid.shape)
-        total += np.bincount(index, share[inside], total.size)
-    return total.reshape(grid.shape)
+        x, y, z = (upper[axis] if over else lower[axis] for axis, over in enumerate(corner))
+        step = int(np.ravel_multi_index(corner, shape))
+        total[step:] += np.bincount(first, x * y * z * counts, total.size - step)
+    return total.reshape(shape)[1:-1, 1:-1, 1:-1]

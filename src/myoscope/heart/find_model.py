@@ -110,7 +110,7 @@ def _templates() -> tuple[tuple[Shell, NDArray[np.float32], NDArray[np.float32]]
     for short_mm in _SHORT_MM:
         for direction in DIRECTIONS_DEG:
             shell = shell_about(np.zeros(3), axis_from_angles(*direction), short_mm)
-            place = shell.coordinates(points.reshape(-1, 3))
+            place = shell.depths(points.reshape(-1, 3))
             image = np.exp(-0.5 * (place.distance_mm / shell.sigma_mm) ** 2) / (1 + np.exp(-place.past_end_mm / 4))
             image = image.reshape(points.shape[:3])
             wide = gaussian_filter(image, np.hypot(_WIDE_MM, _NARROW_MM) / _LATTICE_MM, mode="constant")
@@ -302,7 +302,7 @@ def outline_wall(image: Volume, fit: ShellFit) -> NDArray[np.bool_]:
     grid = image.grid
     shell = fit.shell
     near, points = points_near(grid, shell.centre_mm, shell.long_mm + 30)
-    place = shell.coordinates(points)
+    place = shell.depths(points)
     peak = fit.wall_level + 0.5 * (fit.outside_level + fit.cavity_level)
     level = _OUTLINE_SHARE * float(np.percentile(peak, 70))
     inside = (
@@ -400,7 +400,7 @@ def _count_flags(image: Volume, fit: ShellFit, mask: NDArray[np.bool_]) -> tuple
     flags = []
     shell = fit.shell
     near, points = points_near(image.grid, shell.centre_mm, shell.long_mm + 45)
-    distance = shell.coordinates(points).distance_mm
+    distance = shell.depths(points).distance_mm
     counts = image.array.reshape(-1)[near]
     in_wall = mask.reshape(-1)[near]
     beside = ~in_wall & (distance > 2.0 * shell.sigma_mm) & (distance < 35)

@@ -72,8 +72,17 @@ class Shell:
         """The heart's directions about the centre of the ellipsoid (not of the wall)."""
         return CardiacFrame(self.centre_mm, self.axis)
 
+    def depths(self, points_mm: FloatArray) -> ShellDepths:
+        """How deep in the wall and how far from its end points lie; ``points_mm`` has shape (n, 3)."""
+        return ShellDepths(*self._placed(points_mm)[:2])
+
     def coordinates(self, points_mm: FloatArray) -> ShellCoordinates:
         """Where points lie relative to the mid-wall; ``points_mm`` has shape (n, 3)."""
+        distance, beyond, x, y, zeta, rho2 = self._placed(points_mm)
+        polar = np.degrees(np.arctan2(np.sqrt(np.maximum(rho2, 0)), zeta))
+        return ShellCoordinates(distance, beyond, polar, np.arctan2(y, x))
+
+    def _placed(self, points_mm: FloatArray) -> tuple[FloatArray, ...]:
         across, up, z = _rotation(self.axis) @ (points_mm - self.centre_mm).T
         a, b = self.short_mm
         x, y = across / a, up / b
@@ -85,18 +94,23 @@ class Shell:
         gradient = np.sqrt(((x + self.skew * y) / a) ** 2 + ((y + self.skew * x) / b) ** 2 + (zeta / long) ** 2)
         distance = (level - 1) * level / np.maximum(gradient, 1e-9)
         beyond = z - self.end_mm - self.end_slope[0] * across - self.end_slope[1] * up
-        polar = np.degrees(np.arctan2(np.sqrt(np.maximum(rho2, 0)), zeta))
-        return ShellCoordinates(distance, beyond, polar, np.arctan2(y, x))
+        return distance, beyond, x, y, zeta, rho2
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ShellCoordinates:
-    """Per point: signed distance from the mid-wall (mm, positive outside), distance past the end plane towards
-    the apex (mm), angle from the apex on the ellipsoid (degrees) and angle about the axis (radians, 0 lateral,
-    pi/2 anterior)."""
+class ShellDepths:
+    """Per point: signed distance from the mid-wall (mm, positive outside) and distance past the end plane towards
+    the apex (mm)."""
 
     distance_mm: FloatArray
     past_end_mm: FloatArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ShellCoordinates(ShellDepths):
+    """Per point, besides its depths: angle from the apex on the ellipsoid (degrees) and angle about the axis
+    (radians, 0 lateral, pi/2 anterior)."""
+
     polar_deg: FloatArray
     angle_rad: FloatArray
 
@@ -255,13 +269,13 @@ def form_misfit(shell: Shell) -> float:
     return float(np.sum(_prior(shell)[_FORM_TERMS] ** 2))
 
 
-def _design(shell: Shell, place: ShellCoordinates, regions: FloatArray) -> FloatArray:
+def _design(shell: Shell, place: ShellDepths, regions: FloatArray) -> FloatArray:
     """Columns of the linear part: wall by region, outside by region, cavity, beyond the base; shape (n, 52)."""
     wall, outside, cavity, base = _profiles(shell, place)
     return np.concatenate([regions * wall[:, None], regions * outside[:, None], cavity[:, None], base[:, None]], axis=1)
 
 
-def _profiles(shell: Shell, place: ShellCoordinates) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _profiles(shell: Shell, place: ShellDepths) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     sigma = shell.sigma_mm
     present = _normal_cdf(place.past_end_mm / sigma)
     outside = _normal_cdf(place.distance_mm / sigma)
@@ -383,7 +397,7 @@ def _near(
     shell: Shell, points_mm: FloatArray, inclusion: NDArray[np.bool_] | None, most_samples: int
 ) -> tuple[NDArray[np.int64], int]:
     """Which samples the fit looks at, and every how many-th of them."""
-    place = shell.coordinates(points_mm)
+    place = shell.depths(points_mm)
     near = (place.distance_mm < _MARGIN_MM) & (place.past_end_mm > -_MARGIN_MM)
     if inclusion is not None:
         near &= inclusion
@@ -449,7 +463,7 @@ def _step(shell: Shell, points_mm: FloatArray, solution: _Solution, independent:
     cavity_level, base_level = solution.levels[2 * n :]
 
     def image(trial: Shell) -> FloatArray:
-        wall, outside, cavity, base = _profiles(trial, trial.coordinates(points_mm))
+        wall, outside, cavity, base = _profiles(trial, trial.depths(points_mm))
         seen: FloatArray = wall_level * wall + outside_level * outside + cavity_level * cavity + base_level * base
         return seen
 

@@ -2,24 +2,29 @@
 
 Scaling to normal limits follows the idea of quantitative perfusion SPECT (Slomka et al., J Nucl Cardiol 2012;19:338:
 each study is brought to a common level before it is compared): the factor is a least-squares fit to the normal mean
-over those places that are not abnormal, found by iteration from a median, because what is abnormal depends on the
-factor.
+over those places that are not abnormal, found by iteration, because what is abnormal depends on the factor. Begun at a
+median, as usual, the iteration can settle on a mild defect of half of the wall and call the healthy part too bright.
+So the level is looked for everywhere first: disease takes counts away and adds none, so a wall above normal speaks
+against a level the more the brighter it is, one below normal no more once it lies below its threshold.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from myoscope.core import InvalidValue, NormalLimits, PolarMap
 from myoscope.core.geometry import FloatArray
 from myoscope.quantify.wall_smoothing import smoothed_on_wall
 
 _MOST_ITERATIONS = 10
-# Beyond this share of abnormal wall the median of the map is no longer healthy: its brighter part is taken instead.
-_HALF_THE_WALL = 0.5
-_BRIGHT = (80.0, 95.0)
-_NOTHING = 1e-6
+# Levels looked at: what brings the bright part of the wall (a percentile of its ratio to the mean) to these.
+_BRIGHT_PERCENT = 95.0
+_LEVELS = np.exp(np.linspace(np.log(0.9), np.log(2.4), 64))
+_THINNED = (slice(None), slice(None, None, 2), slice(None, None, 3))
+# In distances from the mean to the threshold: the least such distance as a share of the mean, and what counts above
+# the mean in proportion to its distance and no longer to the square.
+_LEAST_DISTANCE, _HOT = 0.1, 1.2
+_NOTHING, _STILL = 1e-6, 1e-9
 
 
 def scale_to_limits(polar_map: PolarMap, limits: NormalLimits) -> PolarMap:
@@ -51,57 +56,46 @@ def level_factor(polar_map: PolarMap, limits: NormalLimits) -> float:
 def scale_factors(values: FloatArray, mean: FloatArray, threshold: FloatArray, weights: FloatArray) -> FloatArray:
     """The factor for each of many maps; ``values`` (map, ring, angle), the others (ring, angle) or like ``values``.
 
-    NaN where a map holds nothing. Where more than half of the wall would be abnormal, the 80th to 95th percentile of
-    the ratio to the mean is taken as healthy (evenly reduced uptake hides in any relative image).
+    NaN where a map holds nothing. Evenly reduced uptake hides in any relative image.
     """
-    n = len(values)
-    value = np.asarray(values, np.float64).reshape(n, -1)
+    value = np.asarray(values, np.float64)
     known = np.where(np.isfinite(value), value, 0.0)
     # Next to nothing tells nothing about the level.
-    value = np.where(known > _NOTHING * known.max(axis=1, keepdims=True, initial=0.0), known, np.nan)
-    mu = np.broadcast_to(mean, values.shape).reshape(n, -1)
-    low = np.broadcast_to(threshold, values.shape).reshape(n, -1)
-    seen = np.isfinite(value)
-    w = np.where(seen, np.broadcast_to(weights, values.shape).reshape(n, -1), 0.0)
-    factor = np.full(n, np.nan)
-    rows = np.flatnonzero(seen.any(axis=1))
+    seen = known > _NOTHING * known.max(axis=(1, 2), keepdims=True, initial=0.0)
+    factor = np.full(len(value), np.nan)
+    rows = np.flatnonzero(seen.any(axis=(1, 2)))
     if not rows.size:
         return factor
-    value, mu, low, w = (np.where(seen, value, 0.0)[rows], mu[rows], low[rows], w[rows])
-    ratio = np.where(w > 0, mu / np.where(value > 0, value, 1), np.nan)
-    k = _weighted_median(ratio, w)
+    mu, low, w = (np.broadcast_to(array, value.shape)[rows] for array in (mean, threshold, weights))
+    distance = np.maximum(mu - low, _LEAST_DISTANCE * mu)
+    # In distances of each cell: its counts and its mean.
+    counts, normal, w = known[rows] / distance, mu / distance, np.where(seen[rows], w, 0.0)
+    k = _likeliest_level(counts, normal, w)
     # Counts are regressed on the mean and not the mean on counts: noise in what divides would lower the factor.
-    mu_value, square = w * mu * value, w * mu**2
-    normal = w > 0
+    both, square = w * normal * counts, w * normal**2
+    share = np.zeros_like(both)
     for _ in range(_MOST_ITERATIONS):
-        now = (k[:, None] * value >= low) & (w > 0)
-        total = (mu_value * now).sum(axis=1)
-        fitted = (square * now).sum(axis=1) / np.where(total > 0, total, 1)
-        k = np.where(total > 0, fitted, k)
-        if np.array_equal(now, normal):
+        above = k[:, None, None] * counts - normal
+        now = np.where(above >= -1, _HOT / np.maximum(above, _HOT), 0.0)
+        if np.abs(now - share).max() < _STILL:
             break
-        normal = now
-    abnormal = 1 - (w * (k[:, None] * value >= low)).sum(axis=1) / w.sum(axis=1)
-    widely = np.flatnonzero(abnormal > _HALF_THE_WALL)
-    if widely.size:
-        k[widely] = _bright_factor(value[widely], mu[widely], w[widely])
+        share = now
+        total = (both * share).sum(axis=(1, 2))
+        k = np.where(total > 0, (square * share).sum(axis=(1, 2)) / np.where(total > 0, total, 1), k)
     factor[rows] = k
     return factor
 
 
-def _bright_factor(value: FloatArray, mu: FloatArray, w: FloatArray) -> FloatArray:
-    """1 over the mean relative uptake between two high percentiles of the wall."""
-    relative = np.where(w > 0, value / mu, np.nan)
-    low, high = np.nanpercentile(relative, _BRIGHT, axis=1)
-    inside = (relative >= low[:, None]) & (relative <= high[:, None])
-    bright: FloatArray = 1 / np.nanmean(np.where(inside, relative, np.nan), axis=1)
-    return bright
-
-
-def _weighted_median(value: FloatArray, w: FloatArray) -> FloatArray:
-    order = np.argsort(np.where(w > 0, value, np.inf), axis=1)
-    sorted_value = np.take_along_axis(value, order, axis=1)
-    share = np.cumsum(np.take_along_axis(w, order, axis=1), axis=1)
-    middle: NDArray[np.intp] = (share >= 0.5 * share[:, -1:]).argmax(axis=1)
-    result: FloatArray = sorted_value[np.arange(len(value)), middle]
-    return result
+def _likeliest_level(counts: FloatArray, normal: FloatArray, w: FloatArray) -> FloatArray:
+    """The level (map,) at which the least of the wall is too bright or unlike normal; one-sided, over all levels."""
+    ratio = np.where(w > 0, counts / normal, np.nan)
+    bright = np.nanpercentile(ratio.reshape(len(ratio), -1), _BRIGHT_PERCENT, axis=1)
+    counts, normal, w = counts[_THINNED], normal[_THINNED], w[_THINNED]
+    best, least = 1 / bright, np.full(len(bright), np.inf)
+    for level in _LEVELS:
+        k = level / bright
+        above = k[:, None, None] * counts - normal
+        hot = np.where(above < _HOT, above**2, _HOT * (2 * above - _HOT))
+        cost = (w * np.where(above < 0, np.minimum(above**2, 1.0), hot)).sum(axis=(1, 2))
+        best, least = np.where(cost < least, k, best), np.minimum(cost, least)
+    return best

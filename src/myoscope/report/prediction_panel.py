@@ -159,7 +159,7 @@ def _answer(one: Prediction) -> AnswerLine:
 
 
 def _discs(report: ModelReport, palette: NDArray[np.uint8]) -> tuple[LabelledDisc, ...]:
-    """Perfusion with an outline of what was looked at, attention, and the probability by segment."""
+    """What the model was shown with an outline of what was looked at, attention, and the probability by segment."""
     wall, explanation = report.polar_map, report.explanation
     if wall is None or explanation is None:
         return ()
@@ -170,8 +170,8 @@ def _discs(report: ModelReport, palette: NDArray[np.uint8]) -> tuple[LabelledDis
     scaled = 100 * attention / top if top > 0 else attention
     violet, found = _attention_palette(), []
     if percent is not None:
-        alt = "perfusion; the line bounds what was looked at"
-        found.append(_disc(percent.value, percent, palette, "perfusion, % of maximum", alt, over=scaled))
+        alt = f"{report.shown}; the line bounds what was looked at"
+        found.append(_disc(percent.value, percent, palette, f"{report.shown}, % of maximum", alt, over=scaled))
     found.append(_disc(scaled, wall, violet, "attention, % of greatest", "where the model looked"))
     shown = report.segment_probability
     if shown is not None:

@@ -207,12 +207,8 @@ def predictions_of(prognosis: Prognosis, row: int, model: TrainedModel) -> tuple
     card = model.card.identifier
     names = ["obstructive coronary disease", *(f"obstruction of the {vessel}" for vessel in VESSELS)]
     answers = prognosis.answers
-    if answers.unusual[row]:
-        share = float(np.mean(model.description.reference >= answers.strangeness[row]))
-        why = (
-            f"the map is unlike those the model was taught on (strangeness {answers.strangeness[row]:.2f}; "
-            f"{100 * share:.1f} % of validation maps were as strange)"
-        )
+    why = why_abstained(answers, row, model)
+    if why:
         return tuple(
             Prediction(name=name, unit=PROBABILITY, model_card=card, abstained=why)
             for name in (names if prognosis.vessels is not None else names[:1])
@@ -240,3 +236,14 @@ def predictions_of(prognosis: Prognosis, row: int, model: TrainedModel) -> tuple
             for vessel, name in enumerate(names[1:])
         ]
     return tuple(found)
+
+
+def why_abstained(answers: Answers, row: int, model: TrainedModel) -> str:
+    """Why a model says nothing of a study, or an empty string."""
+    if not answers.unusual[row]:
+        return ""
+    share = float(np.mean(model.description.reference >= answers.strangeness[row]))
+    return (
+        f"the map is unlike those the model was taught on (strangeness {answers.strangeness[row]:.2f}; "
+        f"{100 * share:.1f} % of validation maps were as strange)"
+    )

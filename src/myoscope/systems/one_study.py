@@ -25,6 +25,8 @@ from myoscope.systems import betancur2018, betancur2019, otaki2022
 from myoscope.systems.contract import settings_of
 from myoscope.systems.diagnosis import predictions_of, prognosis_of
 from myoscope.systems.explanation import Explainer
+from myoscope.systems.one_flow_study import SYSTEM as FLOW_SYSTEM
+from myoscope.systems.one_flow_study import FlowStudy, flow_report
 from myoscope.systems.perfusion_inputs import SAMPLED_BY, StudyMaps
 
 _WORDS = {
@@ -44,6 +46,7 @@ class StudyInputs:
     ``maps`` by name as in a cohort: ``stress_supine`` and so on in counts, ``stress_motion`` in mm,
     ``stress_thickening`` in %. ``series`` names the series that each map came from. ``sex`` F or M; ``covariates`` by
     name with their unit (``age_y``, ``stress_edv_mL``, ``stress_esv_mL``), absent if not known. ``limits`` by image.
+    ``flow`` where rest and stress were dynamic.
     """
 
     maps: Mapping[str, PolarMap]
@@ -51,6 +54,7 @@ class StudyInputs:
     limits: Mapping[str, NormalLimits]
     covariates: Mapping[str, float] = field(default_factory=dict)
     series: Mapping[str, str] = field(default_factory=dict)
+    flow: FlowStudy | None = None
 
     @property
     def study_maps(self) -> StudyMaps:
@@ -107,7 +111,7 @@ _SYSTEMS: dict[str, _Bedside] = {
 
 def model_folders(root: Path) -> dict[str, Path]:
     """Systems that have a model in a folder: its own, or one folder per system, in the order of the table."""
-    places = {name: (root / name, root) for name in _SYSTEMS}
+    places = {name: (root / name, root) for name in (*_SYSTEMS, FLOW_SYSTEM)}
     found = {name: [p for p in two if (p / f"{name}.json").exists()] for name, two in places.items()}
     return {name: where[0] for name, where in found.items() if where}
 
@@ -120,10 +124,16 @@ def model_reports(study: StudyInputs, folders: Mapping[str, Path]) -> tuple[tupl
     reports, reasons = [], []
     for name, folder in folders.items():
         try:
-            reports.append(_report(name, folder, study))
+            reports.append(_flow_report(folder, study) if name == FLOW_SYSTEM else _report(name, folder, study))
         except MyoscopeError as error:
             reasons.append(f"{name}: {error}")
     return tuple(reports), tuple(reasons)
+
+
+def _flow_report(folder: Path, study: StudyInputs) -> ModelReport:
+    if study.flow is None:
+        raise InvalidValue("the study has no blood flow at rest and under stress")
+    return flow_report(folder, study.flow)
 
 
 def _report(name: str, folder: Path, study: StudyInputs) -> ModelReport:

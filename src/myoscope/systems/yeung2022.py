@@ -2,8 +2,8 @@
 
 Data       A cohort with polar maps of blood flow at rest and under stress in mL/min/g (``rest_flow``, ``stress_flow``)
            and of their ratio (``reserve``), the true flow maps for the label, sex and risk factors.
-           myoscope simulate pet-registry --seed 1 --patients 2000 --site north,harbour,riverside,coast --out flow
-           myoscope reproduce yeung2022 --cohort flow --out result
+           myoscope simulate reference --tier flow --out reference/flow
+           myoscope reproduce yeung2022 --cohort reference/flow --out result
            Without one, ``--set stand_in=true`` takes the true flow maps of any virtual cohort, blurred and with noise.
            Figures of that are for trying the recipe and are marked as such in card and tables.
 Published  N-13 ammonia, one centre, hold-out test. Impaired reserve (below 2.0) from the reserve map AUC 0.94 (0.87 to
@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from myoscope import io
-from myoscope.core import Explanation
+from myoscope.core import Explanation, InvalidValue
 from myoscope.core.geometry import FloatArray
-from myoscope.evaluate import Paper, Score, paper
+from myoscope.evaluate import Paper, Score, auc, paper
 from myoscope.learn import Examples, ModelCard, TrainedModel
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
 from myoscope.systems.contract import Published, settings_of
@@ -131,6 +131,24 @@ def prepare(
         (_STAND_IN,) if settings.stand_in else (),
     )
     return with_label(examples, np.isfinite(maps).any(axis=(2, 3)).all(axis=1), "no map of flow at rest and stress")
+
+
+def prepare_study(maps: Sequence[FloatArray], settings: Settings) -> Examples:
+    """The same for one study outside any cohort: flow at rest and under stress, and reserve, each (40, 72).
+
+    Raises
+    ------
+    InvalidValue
+        The model was taught on stand-ins for measured maps, or one of the three is nowhere known.
+    """
+    if settings.stand_in:
+        raise InvalidValue(f"the model was taught on {_STAND_IN}, for trying the recipe only")
+    shown = np.stack([np.asarray(one, np.float32) for one in maps])
+    if not np.isfinite(shown).any(axis=(1, 2)).all():
+        raise InvalidValue("the study has no map of flow at rest and stress")
+    nobody = np.array(["this"])
+    answers = np.full((1, len(TARGETS)), np.nan, np.float32)
+    return Examples(nobody, nobody, shown[None], MAPS, np.empty((1, 0), np.float32), (), answers, TARGETS, "")
 
 
 def _flow_maps(folder: io.CohortFolder, settings: Settings) -> NDArray[np.float32]:
@@ -267,12 +285,26 @@ def train(
         out=out,
         even=impaired,
         normal=np.flatnonzero(impaired == 0),
-        fitted=lambda out_of_fold: {"stand_in": settings.stand_in},
+        fitted=lambda out_of_fold: {
+            "stand_in": settings.stand_in,
+            "tracers": np.unique(taught.about["tracer"]).tolist() if "tracer" in taught.about else [],
+            "out_of_fold_auc": _out_of_fold_auc(taught, out_of_fold),
+        },
         prepare=borrow,
         fabric=fabric,
         log=log,
         progress=progress,
     )
+
+
+def _out_of_fold_auc(taught: Examples, out_of_fold: FloatArray) -> dict[str, dict[str, float]]:
+    """How well each answer tells the training patients that its member did not learn from, with the interval."""
+    found = {}
+    for column, target in enumerate(TARGETS):
+        known = np.isfinite(taught.targets[:, column])
+        area = auc(taught.targets[known, column] > 0, out_of_fold[known, column], cluster=taught.patient[known])
+        found[target] = {"value": area.value, "low": area.low, "high": area.high}
+    return found
 
 
 def build(settings: Settings, member: int) -> nn.Module:

@@ -48,6 +48,7 @@ class Tier(StrEnum):
     FULL = "full"
     MAPS = "maps"
     LOW_LIKELIHOOD = "low-likelihood"
+    FLOW = "flow"
 
 
 class State(StrEnum):
