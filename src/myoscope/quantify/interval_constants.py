@@ -15,6 +15,6 @@ STILL_ERROR = ErrorModel(
     bias=-0.06029, base=0.08811, by_softness=-0.5388, by_size=-0.01563, by_noise=0.1003, factor=2.357
 )
 EF_ERROR = ErrorModel(bias=-3.681, base=5.023, by_softness=0.1195, by_size=-0.3022, by_noise=0.1015, factor=2.511)
-TPD_DRAWS = DrawCalibration(unbias=0.07466, below=1.89, above=3.138, least=0.3)
-SCORE_DRAWS = DrawCalibration(unbias=0, below=2.129, above=2.916, least=0.5)
+TPD_DRAWS = DrawCalibration(unbias=0.1767, below=2.057, above=1.465, least=0.3)
+SCORE_DRAWS = DrawCalibration(unbias=0, below=2.088, above=1.484, least=0.5)
 PHASE_DRAWS = DrawCalibration(unbias=1.757, below=4.783, above=2.172, least=0.3)
