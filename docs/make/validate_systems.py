@@ -252,6 +252,8 @@ def cost(one: Judged) -> list[str]:
     ]
 
 
+_OF_EARLIER = "*Made on an earlier state of the registry, by models that have been taught anew since.*"
+_KEY_LENGTH = 10
 _AREAS = (
     "DeLong per patient, Obuchowski per vessel. *Found from*: the smallest true difference that this many patients "
     "show with 80 % power."
@@ -690,7 +692,8 @@ def _run(asked: argparse.Namespace) -> int:
         except MyoscopeError as error:
             failed.append(f"{name}: {error}")
     parts = {name: _fragment(bench, name) for name in PARTS}
-    there = {name: path for name, path in parts.items() if path.exists()}
+    there = {name: path if path.exists() else _earlier(bench, name) for name, path in parts.items()}
+    there = {name: path for name, path in there.items() if path is not None}
     if there:
         asked.page.parent.mkdir(parents=True, exist_ok=True)
         asked.page.write_text(_page(bench, there), encoding="utf-8", newline="\n")
@@ -714,6 +717,14 @@ def _fragment(bench: Bench, name: str) -> Path:
     """Where a part is kept; another cohort, or other settings, make another file."""
     rests_on = [bench.hashes.get(tier, "") for tier in PARTS[name][1]]
     return bench.work / "parts" / f"{_file_name(name)}-{_key([*rests_on, *bench.changes, str(bench.cases)])}.md"
+
+
+def _earlier(bench: Bench, name: str) -> Path | None:
+    """The last part of this name that was made on an earlier state of the registry, None in a trial."""
+    if bench.changes:
+        return None
+    made = (bench.work / "parts").glob(f"{_file_name(name)}-{'?' * _KEY_LENGTH}.md")
+    return max(made, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _page(bench: Bench, there: Mapping[str, Path]) -> str:
@@ -743,8 +754,9 @@ def _page(bench: Bench, there: Mapping[str, Path]) -> str:
         ]
     if missing:
         lines += [f"Not here yet: {', '.join(missing)}.", ""]
-    for path in there.values():
-        lines += [path.read_text(encoding="utf-8").rstrip("\n"), ""]
+    for name, path in there.items():
+        heading, *part = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        lines += [heading, *(["", _OF_EARLIER] if path != _fragment(bench, name) else []), *part, ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -784,7 +796,7 @@ def _file_name(words: str) -> str:
 
 
 def _key(words: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:10]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:_KEY_LENGTH]
 
 
 def _say(what: str) -> None:

@@ -9,9 +9,9 @@ Published  1,160 patients of 4 centres without known disease, each centre predic
            three (PMC6495237). Per patient AUC 0.81 against 0.78 of combined TPD, per vessel 0.77 against 0.73 (p <
            0.001); sensitivity at the specificity of TPD 65.6 against 61.8 % per patient, 59.1 against 54.6 % per
            vessel.
-Here       750 virtual patients of four sites teach (175 of them imaged upright), 600 of a fifth judge (the registry as
-           far as it was made). Per patient AUC 0.791 (0.755 to 0.826) against 0.741 of combined TPD, per vessel 0.778
-           (0.754 to 0.803) against 0.700; nothing is known of people (docs/validation/systems.md).
+Here       1,050 virtual patients of four sites teach (250 of them imaged upright), 925 of a fifth judge (the registry
+           as far as it was made). Per patient AUC 0.801 (0.773 to 0.829) against 0.757 of combined TPD, per vessel
+           0.797 (0.777 to 0.816) against 0.715; nothing is known of people (docs/validation/systems.md).
 Differs    The network is that of betancur2018 with six maps: counts, defect (0 or 1) and severity in deviations of
            normal studies, of each position. What the paper leaves open was chosen as there. An upright or supine image
            that does not exist is missing to the network (a mask says so), and in training one of the two is left out
