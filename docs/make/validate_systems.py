@@ -749,8 +749,8 @@ def _page(bench: Bench, there: Mapping[str, Path]) -> str:
                 for tier, sha256 in bench.hashes.items()
             ),
             "",
-            "The external site took no part in teaching or in setting anything, but for one thing: that a map's level is "
-            "looked for among all levels (`quantify.scaling`) was decided with TPD of all five sites in view.",
+            "The external site took no part in teaching or in setting anything, but for one thing: that a map's level "
+            "is looked for among all levels (`quantify.scaling`) was decided with TPD of all five sites in view.",
             "",
         ]
     if missing:
