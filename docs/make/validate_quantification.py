@@ -46,8 +46,8 @@ MESH_SITES, MESH_GATES, MESH_SCANS = ("north", "hillside"), (8, 16), 3
 FALLS_SHORT = (
     "## What falls short",
     "",
-    "* Few patients: the correlation of TPD rests on a handful of large deficits (hundreds of them: [perfusion over the "
-    "registry](perfusion.md)). In one of them the long axis was found 36 degrees off by both finders alike, and "
+    "* Few patients: the correlation of TPD rests on a handful of large deficits (hundreds of them: [perfusion over "
+    "the registry](perfusion.md)). In one of them the long axis was found 36 degrees off by both finders alike, and "
     "nothing flagged it.",
     "* The limits come from 20 studies of each sex and centre, smoothed maps of normal people deviate by 7 % "
     "from cell to cell on average, and a deficit of less than about 18 % of a place's counts is not counted, "
