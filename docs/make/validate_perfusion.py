@@ -199,7 +199,7 @@ def diagnosis(groups: Sequence[Group]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for group in groups:
-        any_vessel = group.obstructed.any(axis=1)
+        any_vessel: NDArray[np.bool_] = np.asarray(group.obstructed.any(axis=1))
         patient = np.repeat(np.arange(len(any_vessel)), len(VESSELS))
         found = [
             *(auc(any_vessel, maps.tpd_percent) for maps in (group.measured, group.true)),

@@ -692,8 +692,8 @@ def _run(asked: argparse.Namespace) -> int:
         except MyoscopeError as error:
             failed.append(f"{name}: {error}")
     parts = {name: _fragment(bench, name) for name in PARTS}
-    there = {name: path if path.exists() else _earlier(bench, name) for name, path in parts.items()}
-    there = {name: path for name, path in there.items() if path is not None}
+    found = {name: path if path.exists() else _earlier(bench, name) for name, path in parts.items()}
+    there = {name: path for name, path in found.items() if path is not None}
     if there:
         asked.page.parent.mkdir(parents=True, exist_ok=True)
         asked.page.write_text(_page(bench, there), encoding="utf-8", newline="\n")
