@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from figures_in_words import Array, share, told
@@ -26,6 +27,9 @@ from myoscope.report.polar_disc import disc_image
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE
 from myoscope.simulate.sites import SITES
 from myoscope.systems.perfusion_inputs import Limits, PerfusionMaps, counts, kinds_of, limits_of, perfusion_maps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGE = Path(__file__).parents[1] / "validation" / "perfusion.md"
 FIGURES = PAGE.parent / "figures"
@@ -241,7 +245,7 @@ def normalcy(normals: io.CohortFolder, wanted: Sequence[str]) -> tuple[list[str]
         tpd, below = np.full(len(shown), np.nan), np.full(shown.shape, np.nan)
         there = np.isfinite(shown).any(axis=(1, 2))
         for number in range(FOLDS):
-            limits = limits_of([_without(normals, fold == number)], [image])[image]
+            limits = limits_of([normals], [image], studies=[fold != number])[image]
             rows = np.flatnonzero(there & (fold == number))
             rows = rows[[kinds[row] in limits for row in rows]]
             found = perfusion_maps(shown[rows], [limits[kinds[row]] for row in rows])
@@ -265,26 +269,6 @@ def normalcy(normals: io.CohortFolder, wanted: Sequence[str]) -> tuple[list[str]
                 where[f"{image.replace('_', ' ')}, {words}"] = 100 * np.nanmean(below[own], axis=0)
     everybody = f"All together: not corrected {share(of_all[False])}, corrected {share(of_all[True])}."
     return [*lines, "", everybody, ""], where
-
-
-def _without(folder: io.CohortFolder, left_out: NDArray[np.bool_]) -> io.CohortFolder:
-    """The same cohort in which the maps of some studies count as not made."""
-    return _Fewer(folder, left_out)  # type: ignore[return-value]
-
-
-class _Fewer:
-    """A cohort folder seen without the maps of some of its studies."""
-
-    def __init__(self, folder: io.CohortFolder, left_out: NDArray[np.bool_]) -> None:
-        self._folder, self._left_out = folder, left_out
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._folder, name)
-
-    def map(self, name: str) -> NDArray[np.float32]:
-        values = self._folder.map(name).copy()
-        values[self._left_out] = np.nan
-        return values
 
 
 def draw_scatter(groups: Sequence[Group]) -> None:
@@ -318,12 +302,12 @@ def draw_false_positives(where: dict[str, Array]) -> None:
     _save(figure, "perfusion_false_positives.png")
 
 
-def _save(figure: object, name: str) -> None:
+def _save(figure: Figure, name: str) -> None:
     from matplotlib import pyplot as plt
 
     FIGURES.mkdir(exist_ok=True)
-    figure.savefig(FIGURES / name, dpi=100, bbox_inches="tight")  # type: ignore[attr-defined]
-    plt.close(figure)  # type: ignore[arg-type]
+    figure.savefig(FIGURES / name, dpi=100, bbox_inches="tight")
+    plt.close(figure)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

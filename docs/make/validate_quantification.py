@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from figures_in_words import share, told
@@ -35,6 +35,9 @@ from myoscope.simulate.patient import draw_patient
 from myoscope.simulate.scene import Scene
 from myoscope.simulate.sites import SITES
 from myoscope.virtual import kind_of, reconstruction_settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGE = Path(__file__).parents[1] / "validation" / "quantification.md"
 FIGURES = PAGE.parent / "figures"
@@ -231,12 +234,12 @@ def draw_tpd(found: Array) -> None:
     save(figure, "quantification_tpd.png")
 
 
-def save(figure: object, name: str) -> None:
+def save(figure: Figure, name: str) -> None:
     from matplotlib import pyplot as plt
 
     FIGURES.mkdir(exist_ok=True)
-    figure.savefig(FIGURES / name, dpi=110, bbox_inches="tight")  # type: ignore[attr-defined]
-    plt.close(figure)  # type: ignore[arg-type]
+    figure.savefig(FIGURES / name, dpi=110, bbox_inches="tight")
+    plt.close(figure)
 
 
 # Phase

@@ -85,6 +85,7 @@ def test_traits_are_given_where_training_patients_showed_them() -> None:
     reserve = ["impaired reserve from reserve", "impaired reserve from stress", "impaired reserve from rest"]
     assert [target for _, target in one_flow_study._told(areas(0.49))] == reserve
     assert [target for _, target in one_flow_study._told(areas(0.7))] == [*reserve, "male from stress"]
+    assert [target for _, target in one_flow_study._told({})] == reserve
 
 
 def test_a_map_that_no_heart_has_gets_no_answer(

@@ -33,6 +33,8 @@ FORWARD_METHODS = ("occlusion", "occlusion of regions", "Shapley values of regio
 GRADIENT_METHODS = ("Grad-CAM", "Grad-CAM++", "integrated gradients", "gradient SHAP")
 METHODS = (*FORWARD_METHODS, *GRADIENT_METHODS)
 DEFAULT_METHOD = "occlusion"
+DEPTHS = np.linspace(0, 1.5, 31)
+"""How much of what differs from a normal heart what-if curves show: from none of it to half as much again."""
 NORMAL_HEART = "the mean of training studies without disease or defect"
 
 SEGMENTS: NDArray[np.int16] = np.asarray(SEGMENT_OF_PLACE)
@@ -94,6 +96,12 @@ class Explainer:
         """A normal heart (channel, ring, angle), not seen where the patient's was not."""
         normal: NDArray[np.float32] = np.where(np.isfinite(maps), self.model.normal_maps, np.nan).astype(np.float32)
         return normal
+
+    def in_depths(self, maps: NDArray[np.float32], depths: FloatArray) -> NDArray[np.float32]:
+        """Maps (depth, channel, ring, angle) with so many times of what differs from a normal heart."""
+        normal = self.baseline(maps)
+        share = depths.astype(np.float32)[:, None, None, None]
+        return (normal + share * (maps - normal)).astype(np.float32)
 
     def map_values(
         self, maps: NDArray[np.float32], covariates: NDArray[np.float32], target: int, groups: Mapping[str, list[int]]

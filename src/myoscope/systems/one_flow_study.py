@@ -2,7 +2,7 @@
 
 In: polar maps of flow at rest, under stress and of reserve. Out: a ``ModelReport``. Of its eighteen answers (six tasks
 from three maps) those for reserve are given from every map; a trait is given from the map that told it best among the
-training patients, and only if it told it better than chance there. The card names the others.
+training patients, and only if it told it better than chance there. The card holds the figures of all of them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from myoscope.learn.trained_model import TrainedModel
 from myoscope.systems import yeung2022
 from myoscope.systems.contract import settings_of
 from myoscope.systems.diagnosis import why_abstained
-from myoscope.systems.explanation import Explainer
+from myoscope.systems.explanation import DEPTHS, Explainer
 
 SYSTEM = "yeung2022"
 _TARGET = f"{yeung2022.TASKS[0]} from reserve"
-_SHARES = np.linspace(0, 1.5, 31)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +98,10 @@ def _told(areas: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
     reserve, *traits = yeung2022.TASKS
     told = [(f"{reserve}, from the {name} map", f"{reserve} from {name}") for name in reversed(yeung2022.MAPS)]
     for task in traits:
-        best = max(yeung2022.MAPS, key=lambda name: areas[f"{task} from {name}"]["value"])
-        area = areas[f"{task} from {best}"]
+        by_map = {name: areas[f"{task} from {name}"] for name in yeung2022.MAPS if f"{task} from {name}" in areas}
+        if not by_map:
+            continue
+        best, area = max(by_map.items(), key=lambda one: one[1]["value"])
         if area["low"] > 0.5:
             told.append((f"{task}, from the {best} map (AUC {area['value']:.2f} in training)", f"{task} from {best}"))
     return told
@@ -108,13 +109,12 @@ def _told(areas: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
 
 def _curve(explainer: Explainer, maps: np.ndarray[Any, np.dtype[np.float32]], target: int) -> WhatIfCurve:
     """Probability of impaired reserve over the depth of what differs from a normal heart."""
-    normal = explainer.baseline(maps)
-    deeper = (normal + _SHARES.astype(np.float32)[:, None, None, None] * (maps - normal)).astype(np.float32)
+    deeper = explainer.in_depths(maps, DEPTHS)
     logits = explainer.model.logits(deeper, np.empty((len(deeper), 0), np.float32))
     return WhatIfCurve(
         "what differs from a normal heart",
         "% of what was measured",
-        100 * _SHARES,
+        100 * DEPTHS,
         expit(logits.mean(axis=1)[:, target]),
         100.0,
     )

@@ -24,7 +24,7 @@ from myoscope.learn.trained_model import TrainedModel
 from myoscope.systems import betancur2018, betancur2019, otaki2022
 from myoscope.systems.contract import settings_of
 from myoscope.systems.diagnosis import predictions_of, prognosis_of
-from myoscope.systems.explanation import Explainer
+from myoscope.systems.explanation import DEPTHS, Explainer
 from myoscope.systems.one_flow_study import SYSTEM as FLOW_SYSTEM
 from myoscope.systems.one_flow_study import FlowStudy, flow_report
 from myoscope.systems.perfusion_inputs import SAMPLED_BY, StudyMaps
@@ -35,7 +35,6 @@ _WORDS = {
     "stress_edv_mL": "end-diastolic volume",
     "stress_esv_mL": "end-systolic volume",
 }
-_SHARES = np.linspace(0, 1.5, 31)
 _AGES_Y = np.arange(40, 91, 2.0)
 
 
@@ -215,14 +214,12 @@ def _curves(
     explainer: Explainer, maps: NDArray[np.float32], covariates: NDArray[np.float32]
 ) -> tuple[WhatIfCurve, ...]:
     """The patient's probability over the depth of what differs from a normal heart, and over age where it is asked."""
-    model, normal = explainer.model, explainer.baseline(maps)
-    shares = _SHARES.astype(np.float32)[:, None, None, None]
-    deeper = (normal + shares * (maps - normal)).astype(np.float32)
+    model, deeper = explainer.model, explainer.in_depths(maps, DEPTHS)
     curves = [
         WhatIfCurve(
             "what differs from a normal heart",
             "% of what was measured",
-            100 * _SHARES,
+            100 * DEPTHS,
             _patient(model, deeper, np.repeat(covariates[None], len(deeper), axis=0)),
             100.0,
         )

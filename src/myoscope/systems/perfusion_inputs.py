@@ -42,8 +42,15 @@ _TOP_PERCENTILE = 99.5
 _AVERAGE_WALL_MM2 = 12_000.0
 
 
-def limits_of(normals: Sequence[io.CohortFolder], images: Sequence[str]) -> dict[str, dict[Kind, NormalLimits]]:
+def limits_of(
+    normals: Sequence[io.CohortFolder],
+    images: Sequence[str],
+    *,
+    studies: Sequence[NDArray[np.bool_]] | None = None,
+) -> dict[str, dict[Kind, NormalLimits]]:
     """Normal limits of each image from the low-likelihood patients of these cohorts, for every kind with 10 of them.
+
+    ``studies`` says for each cohort which of its studies may be used (study,); all unless given.
 
     Raises
     ------
@@ -55,10 +62,11 @@ def limits_of(normals: Sequence[io.CohortFolder], images: Sequence[str]) -> dict
     found: dict[str, dict[Kind, NormalLimits]] = {}
     for image in images:
         of_kind: dict[Kind, list[NDArray[np.float32]]] = {}
-        for folder in normals:
+        for number, folder in enumerate(normals):
             if any(kind.name == image for kind in folder.kinds):
                 values, kinds = counts(folder, image), kinds_of(folder)
-                for row in np.flatnonzero(folder.cohort["population"] == _LOW_LIKELIHOOD):
+                usable = folder.cohort["population"] == _LOW_LIKELIHOOD
+                for row in np.flatnonzero(usable if studies is None else usable & studies[number]):
                     if np.isfinite(values[row]).any():
                         of_kind.setdefault(kinds[row], []).append(values[row])
         enough = {kind: maps for kind, maps in sorted(of_kind.items()) if len(maps) >= _LEAST_NORMALS}

@@ -64,6 +64,7 @@ _STAND_IN = "true flow maps of virtual patients, blurred and with noise, in the 
 # Of a stand-in map, assumed: error of a whole study, and of a cell.
 _STUDY_ERROR, _CELL_ERROR = 0.08, 0.15
 _LEAST_REST_FLOW = 0.15
+_LEAST_OF_EITHER = 10  # patients with and without a trait, for an area under its curve to mean something
 
 
 @dataclass(frozen=True)
@@ -298,11 +299,17 @@ def train(
 
 
 def _out_of_fold_auc(taught: Examples, out_of_fold: FloatArray) -> dict[str, dict[str, float]]:
-    """How well each answer tells the training patients that its member did not learn from, with the interval."""
+    """How well each answer tells the training patients that its member did not learn from, with the interval.
+
+    Answers that nearly all of them share are left out: a trait that hardly anybody has must not undo the teaching.
+    """
     found = {}
     for column, target in enumerate(TARGETS):
         known = np.isfinite(taught.targets[:, column])
-        area = auc(taught.targets[known, column] > 0, out_of_fold[known, column], cluster=taught.patient[known])
+        y = taught.targets[known, column] > 0
+        if min(y.sum(), (~y).sum()) < _LEAST_OF_EITHER:
+            continue
+        area = auc(y, out_of_fold[known, column], cluster=taught.patient[known])
         found[target] = {"value": area.value, "low": area.low, "high": area.high}
     return found
 
