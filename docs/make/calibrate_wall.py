@@ -3,9 +3,9 @@
     python docs/make/calibrate_wall.py
 
 Rewrites `src/myoscope/heart/usual_wall_constants.py`: how much muscle goes with the volume inside the mid-wall, how
-long ventricles of a given width are, how the valve plane leans, how the wall thins towards the apex and how much muscle
-stands inside the cavity. Only shapes
-are drawn, no images; the patients are not those of any validation.
+long ventricles of a given width are and how they shorten in a beat, how the valve plane leans, how the wall thins
+towards the apex and how much muscle stands inside the cavity. Only shapes are drawn, no images; the patients are not
+those of any validation.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ UNGATED_WALL = ({ungated[0]:.3f}, {ungated[1]:.3f})
 # Length from the apex to the valve plane (mid-wall, mm): exp(a) radius^b, spread of its logarithm; end diastole and
 # end systole together.
 LENGTH_LOG, LENGTH_POWER, LENGTH_LOG_SD = {length[0]:.3f}, {length[1]:.3f}, {length[2]:.3f}
+# One heart over its beat: its length follows this power of its radius (spread of the logarithm {beat_sd:.3f}).
+BEAT_POWER = {beat:.3f}
 # Mean slope of the valve plane towards lateral and anterior, and its spread.
 VALVE_SLOPE, VALVE_SLOPE_SD = ({slope[0]:.3f}, {slope[1]:.3f}), ({slope_sd[0]:.3f}, {slope_sd[1]:.3f})
 # The wall thins towards the apex by this share, with this reach in arc length.
@@ -90,7 +92,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=40, help="virtual patients per site")
     parser.add_argument("--seed", type=int, default=7001)
     asked = parser.parse_args()
-    volumes, shapes, slopes, patterns, inner = [], [], [], [], []
+    volumes, shapes, narrowing, slopes, patterns, inner = [], [], [], [], [], []
     for site in SITES.values():
         for index in range(asked.patients):
             patient = draw_patient(asked.seed, site=site, population="all", index=index)
@@ -99,6 +101,7 @@ def main() -> None:
             full, empty = int(inside.argmax()), int(inside.argmin())
             volumes.append((inside[full], inside.mean(), float(np.mean(surfaces.wall_mL))))
             shapes += [width_and_length_mm(surfaces, gate) for gate in (full, empty)]
+            narrowing.append(np.log(np.divide(shapes[-1], shapes[-2])))
             slopes += [valve_slope(surfaces, gate) for gate in (full, empty)]
             muscle = patient.heart.inner
             inner.append((muscle.papillary_mL / volumes[-1][-1], muscle.trabeculae_mL.sum() / volumes[-1][-1]))
@@ -107,6 +110,8 @@ def main() -> None:
     at_full, on_average, wall = np.array(volumes).T
     gated, ungated = (log_line(mid / REFERENCE_MID_ML, wall / mid) for mid in (at_full, on_average))
     length = log_line(*np.array(shapes).T)
+    narrower, shorter = np.array(narrowing).T
+    beat = float(narrower @ shorter / (narrower @ narrower))
     thinning, reach = apical_thinning(np.median(patterns, axis=0))
     text = _TEXT.format(
         n=len(volumes),
@@ -117,6 +122,8 @@ def main() -> None:
         gated_sd=gated[2],
         ungated_sd=ungated[2],
         length=length,
+        beat=beat,
+        beat_sd=(shorter - beat * narrower).std(),
         slope=np.mean(slopes, axis=0),
         slope_sd=np.std(slopes, axis=0),
         thinning=thinning,

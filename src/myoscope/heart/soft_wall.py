@@ -47,7 +47,7 @@ from myoscope.heart.usual_wall_constants import (
     UNGATED_WALL,
 )
 from myoscope.heart.valve_plane import ValvePlane
-from myoscope.heart.wall_end import EVEN_WALL, FADING_WALL, fit_wall_end
+from myoscope.heart.wall_end import EVEN_WALL, FADING_WALL, fit_wall_end, lengths_of_a_beat
 
 if TYPE_CHECKING:
     from myoscope.heart.left_ventricle import LeftVentricle
@@ -217,6 +217,8 @@ class _RidgeFit:
         if not cyclic:
             return planes
         points = first_harmonics(np.stack([plane.point for plane in planes]), _PLANE_HARMONICS)
+        walls = [self._rays.points(radius) for radius in found.radius]
+        points[:, 2] = lengths_of_a_beat(walls, points[:, 2], body=self._rays.body)
         normals = first_harmonics(np.stack([plane.normal for plane in planes]), _PLANE_HARMONICS)
         normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
         return [ValvePlane(point, normal) for point, normal in zip(points, normals, strict=True)]

@@ -13,6 +13,8 @@ UNGATED_WALL = (0.740, -0.156)
 # Length from the apex to the valve plane (mid-wall, mm): exp(a) radius^b, spread of its logarithm; end diastole and
 # end systole together.
 LENGTH_LOG, LENGTH_POWER, LENGTH_LOG_SD = 2.382, 0.604, 0.083
+# One heart over its beat: its length follows this power of its radius (spread of the logarithm 0.005).
+BEAT_POWER = 0.691
 # Mean slope of the valve plane towards lateral and anterior, and its spread.
 VALVE_SLOPE, VALVE_SLOPE_SD = (-0.337, -0.121), (0.063, 0.071)
 # The wall thins towards the apex by this share, with this reach in arc length.

@@ -9,11 +9,13 @@ and the plane is fitted to them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core.geometry import FloatArray
-from myoscope.heart.usual_wall_constants import LENGTH_LOG, LENGTH_LOG_SD, LENGTH_POWER, VALVE_SLOPE
+from myoscope.heart.usual_wall_constants import BEAT_POWER, LENGTH_LOG, LENGTH_LOG_SD, LENGTH_POWER, VALVE_SLOPE
 from myoscope.heart.valve_plane import ValvePlane
 
 # Variance of a ring's counts about the model, relative to the wall's; of one direction, several times that.
@@ -22,6 +24,10 @@ _RING_VARIANCE, _DIRECTION_FACTOR = 0.01, 4.0
 # virtual patients that brings the volumes nearer to the truth; ungated images keep the firmer end, with which their
 # normal limits were made.
 EVEN_WALL, FADING_WALL, _FLOOR = 5.0, 0.3, 1e-3
+# Share of a gate's own deviation from the usual length for its width that it keeps. Of 0, 0.3 and 1, 0.3 brings the
+# ejection fraction nearest to the truth in 48 virtual patients for development (mean absolute error 3.8, 3.8 and 4.3
+# points over centres, the worst centre 5.5, 5.0 and 5.8).
+_OWN_LENGTH = 0.3
 _FADING_MM = 20.0
 _LEAST_STEP = 0.1
 _DIRECTION_SD_MM = 5.0
@@ -52,9 +58,7 @@ def fit_wall_end(
     smooth = gaussian_filter1d(counts, 6.0, axis=1, mode="wrap")
     mean = gaussian_filter1d(counts.mean(axis=1), 0.5)
     plateau = float(np.median(mean[first : first + max(4, int(0.35 * (n_rows - first)))]))
-    upper = mid[first + 4 : first + 14, :, :2]
-    radius_mm = float(np.linalg.norm(upper - upper.mean(axis=1, keepdims=True), axis=-1).mean())
-    usual_mm = np.exp(LENGTH_LOG) * radius_mm**LENGTH_POWER
+    usual_mm = np.exp(LENGTH_LOG) * _radius_mm(mid, body) ** LENGTH_POWER
 
     ends = np.arange(first + 2, n_rows - 1, 0.5)
     misfit = _misfit(mean[first + 2 :, None] / plateau, ends - first - 2, spacing / sigma_mm, spacing, even)[:, 0]
@@ -84,6 +88,29 @@ def fit_wall_end(
     slope = np.clip(solution[1:], -_MAX_SLOPE, _MAX_SLOPE)
     outward = np.array([slope[0], slope[1], -1.0])
     return ValvePlane(np.array([centre[0], centre[1], solution[0]]), outward / np.linalg.norm(outward))
+
+
+def lengths_of_a_beat(mid: Sequence[FloatArray], end_mm: FloatArray, *, body: NDArray[np.bool_]) -> FloatArray:
+    """Heights of the wall's end over a beat, (gate,), heart coordinates in mm, from those found gate by gate.
+
+    ``mid`` is the mid-wall of every gate, (row, column, 3), ``end_mm`` the height in the middle of each valve plane.
+    Hearts differ in length for their width, but one heart shortens as it narrows, by `BEAT_POWER`; the end of a gate's
+    wall is seen less surely than its width, least where a camera looks along the axis. So a gate keeps only a part of
+    the deviation from that which it shows.
+    """
+    apex_mm = np.array([float(gate[0, :, 2].mean()) for gate in mid])
+    usual = BEAT_POWER * np.log([_radius_mm(gate, body) for gate in mid])
+    longer = np.log(np.maximum(apex_mm - end_mm, 5.0)) - usual
+    length_mm = np.exp(usual + longer.mean() + _OWN_LENGTH * (longer - longer.mean()))
+    heights: FloatArray = apex_mm - length_mm
+    return heights
+
+
+def _radius_mm(mid: FloatArray, body: NDArray[np.bool_]) -> float:
+    """Mean radius of the mid-wall (row, column, 3) below its cap."""
+    first = int(np.flatnonzero(body)[0])
+    upper = mid[first + 4 : first + 14, :, :2]
+    return float(np.linalg.norm(upper - upper.mean(axis=1, keepdims=True), axis=-1).mean())
 
 
 def _misfit(profile: FloatArray, ends: FloatArray, rows_per_sigma: float, spacing: float, even: float) -> FloatArray:
