@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -107,7 +108,13 @@ PROTOCOLS: Mapping[str, TracerProtocol] = {
     "ammonia": TracerProtocol(
         "N-13",
         240.0,
-        {"ucla": models.ucla, "degrado": models.degrado, "hutchins": models.hutchins},
+        {
+            "ucla": models.ucla,
+            "ucla-plasma": partial(models.ucla, metabolites_per_min=models.METABOLITES_PER_MIN),
+            "degrado": models.degrado,
+            "hutchins": models.hutchins,
+            "hutchins-plasma": partial(models.hutchins, metabolites_per_min=models.METABOLITES_PER_MIN),
+        },
         None,
         _RESERVE_LIMIT,
     ),

@@ -36,7 +36,9 @@ MODELS: dict[str, Callable[[], CompartmentModel]] = {
     "alessio": flow.alessio,
     "degrado": flow.degrado,
     "hutchins": flow.hutchins,
+    "hutchins, plasma": lambda: flow.hutchins(metabolites_per_min=0.077),
     "ucla": flow.ucla,
+    "ucla, plasma": lambda: flow.ucla(metabolites_per_min=0.077),
     "iida": flow.iida,
     "flurpiridaz": flow.flurpiridaz,
     "tetrofosmin": lambda: flow.tc99m_one_tissue("tetrofosmin"),
@@ -170,6 +172,16 @@ def test_another_unit_of_activity_changes_no_flow(name: str) -> None:
         return WallCurves(LONG, factor * noisy, left, right, recovery=curves.recovery)
 
     np.testing.assert_allclose(model.estimate(scaled(1000.0)).flow, model.estimate(scaled(1.0)).flow, rtol=1e-5)
+
+
+def test_metabolites_counted_as_supply_make_usual_flows_low() -> None:
+    model = flow.ucla(metabolites_per_min=flow.METABOLITES_PER_MIN)
+    curves, truth = _curves_of(model, 8, seed=5)
+    right, whole_blood = (m.estimate(curves).flow for m in (model, flow.ucla()))
+    np.testing.assert_allclose(right, truth[:, 0], rtol=1e-6)
+    usual = truth[:, 0] < 3
+    assert usual.sum() > 3
+    assert np.all(whole_blood[usual] < 0.98 * right[usual])
 
 
 def test_muscle_that_is_denser_has_less_flow_per_gram() -> None:

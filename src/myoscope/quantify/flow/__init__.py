@@ -27,6 +27,7 @@ from myoscope.quantify.flow.lortie import lortie as lortie
 from myoscope.quantify.flow.net_retention import net_retention as net_retention
 from myoscope.quantify.flow.one_tissue import OneTissue as OneTissue
 from myoscope.quantify.flow.one_tissue import with_global_distribution_volume as with_global_distribution_volume
+from myoscope.quantify.flow.plasma_input import METABOLITES_PER_MIN as METABOLITES_PER_MIN
 from myoscope.quantify.flow.sitek import sitek as sitek
 from myoscope.quantify.flow.tc99m_one_tissue import tc99m_one_tissue as tc99m_one_tissue
 from myoscope.quantify.flow.ucla import ucla as ucla

@@ -11,10 +11,17 @@ the input. Longer scans suit this model better than the one-tissue ones, and lea
 
 from __future__ import annotations
 
-from myoscope.quantify.flow.compartment_model import MUSCLE_G_ML, PartialVolume
+from myoscope.quantify.flow.compartment_model import MUSCLE_G_ML, CompartmentModel, PartialVolume
+from myoscope.quantify.flow.plasma_input import without_metabolites
 from myoscope.quantify.flow.two_tissue_model import TwoTissue
 
 
-def hutchins(*, partial_volume: PartialVolume = "geometric", density_g_mL: float = MUSCLE_G_ML) -> TwoTissue:
+def hutchins(
+    *,
+    partial_volume: PartialVolume = "geometric",
+    density_g_mL: float = MUSCLE_G_ML,
+    metabolites_per_min: float = 0.0,
+) -> CompartmentModel:
     """The model of the head of this file."""
-    return TwoTissue("Hutchins two-tissue (N-13 ammonia)", None, False, partial_volume, density_g_mL)
+    model = TwoTissue("Hutchins two-tissue (N-13 ammonia)", None, False, partial_volume, density_g_mL)
+    return without_metabolites(model, metabolites_per_min)
