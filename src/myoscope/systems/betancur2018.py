@@ -39,7 +39,6 @@ from myoscope.systems.diagnosis import (
     Label,
     Prognosis,
     about_studies,
-    inside,
     prognosis_of,
     teach_diagnosis,
     vessel_labels,
@@ -48,7 +47,7 @@ from myoscope.systems.diagnosis import (
 from myoscope.systems.evaluation import Evaluation, evaluate_diagnosis
 from myoscope.systems.explanation import explain_network
 from myoscope.systems.perfusion_inputs import StudyMaps, limits_of, perfusion_of_cohort
-from myoscope.systems.training import Progress, Recipe
+from myoscope.systems.training import Progress, Recipe, teach_settings, weights_of_member
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -146,56 +145,25 @@ def train(
     progress: Progress | None = None,
 ) -> ModelCard:
     """Teach on the sites that are not external; checkpoints, model and card go to ``out``."""
-    from myoscope.learn.augment import PolarAugmentation
-    from myoscope.learn.fit import FitSettings
-    from myoscope.learn.teach import TeachSettings
-
-    teach = TeachSettings(
-        FitSettings(
-            settings.steps,
-            settings.batch,
-            settings.peak_learning_rate,
-            settings.weight_decay,
-            settings.average_decay,
-            settings.seed,
-            settings.validate_every,
-            settings.patience,
-        ),
-        settings.members,
-        PolarAugmentation(settings.rotation_deg, settings.ring_shift, settings.noise),
-        counts=(0,),
-    )
     recipe = Recipe(
         "betancur2018",
         "Predicts which arteries are obstructed from the stress polar map",
         "Betancur et al., JACC Cardiovasc Imaging 2018;11:1654",
         lambda member: build(settings, member),
-        teach,
+        teach_settings(settings, counts=(0,)),
         described=(0,),
         inputs=(f"{settings.image} in % of its maximum", "the same, black below normal limits", "male (0 or 1)"),
         answers=(*(f"probability that the {vessel} is obstructed" for vessel in VESSELS),),
         settings=asdict(settings),
     )
-    return teach_diagnosis(
-        inside(examples, settings.external),
-        recipe,
-        out=out,
-        strategy=settings.strategy,
-        times=settings.times,
-        fabric=fabric,
-        log=log,
-        progress=progress,
-    )
+    return teach_diagnosis(examples, recipe, settings, out=out, fabric=fabric, log=log, progress=progress)
 
 
 def build(settings: Settings, member: int) -> nn.Module:
     """The untrained network of one member, its weights drawn from the seed."""
-    import torch
-
     from myoscope.learn.backbones.vessel_cnn import VesselCnn
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed + 1000 * (member + 1))
+    with weights_of_member(settings, member):
         return VesselCnn(
             len(CHANNELS), 1, len(VESSELS), widths=settings.widths, hidden=settings.hidden, dropout=settings.dropout
         )

@@ -38,7 +38,6 @@ from myoscope.systems.diagnosis import (
     Label,
     Prognosis,
     about_studies,
-    inside,
     prognosis_of,
     teach_diagnosis,
     vessel_labels,
@@ -53,7 +52,7 @@ from myoscope.systems.perfusion_inputs import (
     limits_of,
     perfusion_of_cohort,
 )
-from myoscope.systems.training import Progress, Recipe
+from myoscope.systems.training import Progress, Recipe, teach_settings, weights_of_member
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -164,29 +163,10 @@ def train(
     progress: Progress | None = None,
 ) -> ModelCard:
     """Teach on the sites that are not external; checkpoints, model and card go to ``out``."""
-    from myoscope.learn.augment import PolarAugmentation
-    from myoscope.learn.fit import FitSettings
-    from myoscope.learn.teach import TeachSettings
-
     n = len(_OF_EACH)
     groups = tuple(tuple(range(n * image, n * (image + 1))) for image in range(len(settings.images)))
     counted = tuple(group[0] for group in groups)
-    teach = TeachSettings(
-        FitSettings(
-            settings.steps,
-            settings.batch,
-            settings.peak_learning_rate,
-            settings.weight_decay,
-            settings.average_decay,
-            settings.seed,
-            settings.validate_every,
-            settings.patience,
-        ),
-        settings.members,
-        PolarAugmentation(settings.rotation_deg, settings.ring_shift, settings.noise, settings.left_out),
-        counts=counted,
-        groups=groups,
-    )
+    teach = teach_settings(settings, counts=counted, groups=groups, left_out=settings.left_out)
     recipe = Recipe(
         "betancur2019",
         "Predicts which arteries are obstructed from upright and supine stress polar maps together",
@@ -198,26 +178,14 @@ def train(
         answers=(*(f"probability that the {vessel} is obstructed" for vessel in VESSELS),),
         settings=asdict(settings),
     )
-    return teach_diagnosis(
-        inside(examples, settings.external),
-        recipe,
-        out=out,
-        strategy=settings.strategy,
-        times=settings.times,
-        fabric=fabric,
-        log=log,
-        progress=progress,
-    )
+    return teach_diagnosis(examples, recipe, settings, out=out, fabric=fabric, log=log, progress=progress)
 
 
 def build(settings: Settings, member: int) -> nn.Module:
     """The untrained network of one member, its weights drawn from the seed."""
-    import torch
-
     from myoscope.learn.backbones.vessel_cnn import VesselCnn
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed + 1000 * (member + 1))
+    with weights_of_member(settings, member):
         return VesselCnn(
             len(channels(settings)),
             1,

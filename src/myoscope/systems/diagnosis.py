@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,18 +103,29 @@ def outside(examples: Examples, external: Sequence[str]) -> Examples:
     return examples.rows(rows) if rows.any() else examples
 
 
+class DiagnosisSettings(Protocol):
+    """Who teaches a diagnostic system, and how often well patients are shown."""
+
+    @property
+    def external(self) -> tuple[str, ...]: ...
+    @property
+    def strategy(self) -> Strategy: ...
+    @property
+    def times(self) -> float: ...
+
+
 def teach_diagnosis(
     examples: Examples,
     recipe: Recipe,
+    settings: DiagnosisSettings,
     *,
     out: Path,
-    strategy: Strategy = "natural",
-    times: float = 1.0,
     fabric: Fabric | None = None,
     log: Callable[[str], Log] | None = None,
     progress: Progress | None = None,
 ) -> ModelCard:
-    """Teach a diagnostic recipe on these studies, shown by a `Strategy`, and write the model into ``out``."""
+    """Teach a diagnostic recipe on the studies of sites that are not external, and write the model into ``out``."""
+    examples = inside(examples, settings.external)
     patient = patient_label(examples.targets.astype(np.float64))
     tpd = np.asarray(examples.about["tpd_percent"], np.float64)
     well = np.flatnonzero(patient == 0)
@@ -126,7 +137,7 @@ def teach_diagnosis(
         even=patient,
         normal=well[tpd[well] <= small],
         fitted=lambda out_of_fold: _fitted_numbers(examples, out_of_fold),
-        chances=sampling_chances(patient, strategy=strategy, times=times, tpd_percent=tpd),
+        chances=sampling_chances(patient, strategy=settings.strategy, times=settings.times, tpd_percent=tpd),
         fabric=fabric,
         log=log,
         progress=progress,

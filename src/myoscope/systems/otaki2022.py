@@ -39,7 +39,6 @@ from myoscope.systems.diagnosis import (
     Label,
     Prognosis,
     about_studies,
-    inside,
     patient_label,
     prognosis_of,
     teach_diagnosis,
@@ -56,7 +55,7 @@ from myoscope.systems.perfusion_inputs import (
     maps_in,
     perfusion_of_cohort,
 )
-from myoscope.systems.training import Progress, Recipe
+from myoscope.systems.training import Progress, Recipe, teach_settings, weights_of_member
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -189,31 +188,12 @@ def train(
     progress: Progress | None = None,
 ) -> ModelCard:
     """Teach on the sites that are not external; checkpoints, model and card go to ``out``."""
-    from myoscope.learn.augment import PolarAugmentation
-    from myoscope.learn.fit import FitSettings
-    from myoscope.learn.teach import TeachSettings
-
-    teach = TeachSettings(
-        FitSettings(
-            settings.steps,
-            settings.batch,
-            settings.peak_learning_rate,
-            settings.weight_decay,
-            settings.average_decay,
-            settings.seed,
-            settings.validate_every,
-            settings.patience,
-        ),
-        settings.members,
-        PolarAugmentation(settings.rotation_deg, settings.ring_shift, settings.noise),
-        counts=(0,),
-    )
     recipe = Recipe(
         "otaki2022",
         "Predicts obstructive disease from perfusion, motion, thickening, volumes, age and sex",
         "Otaki et al., JACC Cardiovasc Imaging 2022;15:1091",
         lambda member: build(settings, member),
-        teach,
+        teach_settings(settings, counts=(0,)),
         described=(0,),
         inputs=(
             f"{' or '.join(settings.images)} in % of its maximum",
@@ -224,26 +204,14 @@ def train(
         answers=("probability that an artery is obstructed",),
         settings=asdict(settings),
     )
-    return teach_diagnosis(
-        inside(examples, settings.external),
-        recipe,
-        out=out,
-        strategy=settings.strategy,
-        times=settings.times,
-        fabric=fabric,
-        log=log,
-        progress=progress,
-    )
+    return teach_diagnosis(examples, recipe, settings, out=out, fabric=fabric, log=log, progress=progress)
 
 
 def build(settings: Settings, member: int) -> nn.Module:
     """The untrained network of one member, its weights drawn from the seed."""
-    import torch
-
     from myoscope.learn.backbones.fused_cnn import FusedCnn
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed + 1000 * (member + 1))
+    with weights_of_member(settings, member):
         return FusedCnn(
             len(CHANNELS),
             len(COVARIATES),

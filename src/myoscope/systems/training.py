@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
+    from myoscope.learn.fit import FitSettings
     from myoscope.learn.teach import TeachSettings
     from myoscope.learn.tracking import Log
 
@@ -33,6 +35,80 @@ _LIMITS = (
     "A probability for patients like those it was taught on is wrong for others: in those sent to angiography disease "
     "is commoner than in everybody who is imaged.",
 )
+
+
+class TaughtSettings(Protocol):
+    """What settings of a system that is taught by the one fit loop hold besides its own."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def members(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def peak_learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def average_decay(self) -> float: ...
+    @property
+    def validate_every(self) -> int: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def rotation_deg(self) -> float: ...
+    @property
+    def ring_shift(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
+
+
+def pace_of(settings: TaughtSettings) -> FitSettings:
+    """How the fit loop goes by a system's settings."""
+    from myoscope.learn.fit import FitSettings
+
+    return FitSettings(
+        settings.steps,
+        settings.batch,
+        settings.peak_learning_rate,
+        settings.weight_decay,
+        settings.average_decay,
+        settings.seed,
+        settings.validate_every,
+        settings.patience,
+    )
+
+
+def teach_settings(
+    settings: TaughtSettings,
+    *,
+    counts: tuple[int, ...],
+    groups: tuple[tuple[int, ...], ...] = (),
+    left_out: float = 0.0,
+    frozen: FitSettings | None = None,
+) -> TeachSettings:
+    """How an ensemble is taught by a system's settings; the rest as in `TeachSettings`.
+
+    ``left_out`` is the chance that a group of channels is withheld.
+    """
+    from myoscope.learn.augment import PolarAugmentation
+    from myoscope.learn.teach import TeachSettings
+
+    varied = PolarAugmentation(settings.rotation_deg, settings.ring_shift, settings.noise, left_out)
+    return TeachSettings(pace_of(settings), settings.members, varied, counts=counts, groups=groups, frozen=frozen)
+
+
+@contextmanager
+def weights_of_member(settings: TaughtSettings, member: int) -> Iterator[None]:
+    """Inside, weights are drawn from the settings' seed and the member's number; outside, nothing has changed."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed + 1000 * (member + 1))
+        yield
 
 
 @dataclass(frozen=True, eq=False)

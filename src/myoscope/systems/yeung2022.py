@@ -41,7 +41,7 @@ from myoscope.systems.diagnosis import Prognosis, about_studies, inside, with_la
 from myoscope.systems.evaluation import Evaluation
 from myoscope.systems.explanation import explain_network
 from myoscope.systems.perfusion_inputs import maps_in
-from myoscope.systems.training import Progress, Recipe, teach_and_write
+from myoscope.systems.training import Progress, Recipe, pace_of, teach_and_write, teach_settings, weights_of_member
 from myoscope.systems.virtual_maps import draw_virtual_maps
 
 if TYPE_CHECKING:
@@ -239,10 +239,6 @@ def train(
     progress: Progress | None = None,
 ) -> ModelCard:
     """Teach the trunk, then heads over it, then everything, on the sites that are not external."""
-    from myoscope.learn.augment import PolarAugmentation
-    from myoscope.learn.fit import FitSettings
-    from myoscope.learn.teach import TeachSettings
-
     taught = inside(examples, settings.external)
     trunk = pretrain(settings, folder=out / "training", fabric=fabric, progress=progress)
 
@@ -250,29 +246,13 @@ def train(
         del member  # every member starts from the same trunk
         network.borrow_trunk(trunk)  # type: ignore[operator]
 
-    pace = FitSettings(
-        settings.steps,
-        settings.batch,
-        settings.peak_learning_rate,
-        settings.weight_decay,
-        settings.average_decay,
-        settings.seed,
-        settings.validate_every,
-        settings.patience,
-    )
-    teach = TeachSettings(
-        pace,
-        settings.members,
-        PolarAugmentation(settings.rotation_deg, settings.ring_shift, settings.noise),
-        counts=(0, 1, 2),
-        frozen=replace(pace, steps=settings.frozen_steps, peak_learning_rate=settings.frozen_learning_rate),
-    )
+    frozen = replace(pace_of(settings), steps=settings.frozen_steps, peak_learning_rate=settings.frozen_learning_rate)
     recipe = Recipe(
         "yeung2022",
         "Predicts impaired flow reserve and risk traits from polar maps of blood flow, many tasks at once",
         "Yeung et al., J Nucl Cardiol 2022;29:3300",
         lambda member: build(settings, member),
-        teach,
+        teach_settings(settings, counts=(0, 1, 2), frozen=frozen),
         described=(0, 1),
         inputs=("flow at rest in mL/min/g", "flow under stress in mL/min/g", "reserve"),
         answers=tuple(f"probability of {target}" for target in TARGETS),
@@ -316,13 +296,10 @@ def _out_of_fold_auc(taught: Examples, out_of_fold: FloatArray) -> dict[str, dic
 
 def build(settings: Settings, member: int) -> nn.Module:
     """The untrained networks of one member, one per map, their weights drawn from the seed."""
-    import torch
-
     from myoscope.learn.backbones.per_map import PerMap
     from myoscope.learn.backbones.polar_resnet import PolarResnet
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed + 1000 * (member + 1))
+    with weights_of_member(settings, member):
         return PerMap([PolarResnet(1, 0, len(TASKS), widths=settings.widths, dropout=settings.dropout) for _ in MAPS])
 
 
