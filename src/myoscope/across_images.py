@@ -19,7 +19,6 @@ from myoscope.physics.camera_geometry import geometry_named
 from myoscope.quantify.drawn_interval import interval_of_draws
 from myoscope.quantify.interval_constants import TPD_DRAWS
 
-_SOURCE = "Nakazato et al., J Nucl Med 2010;51:1724"
 _N_DRAWS = 160
 _USUAL_ORDER = ("supine", "upright", "prone")
 
@@ -126,7 +125,7 @@ def combined_positions(
             high,
             group="perfusion",
             abnormal=value >= abnormal_from,
-            limit=f"abnormal from {abnormal_from:g} % ({_SOURCE})",
+            limit=f"abnormal from {abnormal_from:g} % ({quantify.ABNORMAL_TPD_SOURCE})",
             interval_of="noise, which nothing tells of in one of the images" if silent else "",
         )
 

@@ -6,6 +6,7 @@ fraction, motion, thickening and phase.
 
 from myoscope.quantify.combined_positions import ABNORMAL_COMBINED_TPD_PERCENT as ABNORMAL_COMBINED_TPD_PERCENT
 from myoscope.quantify.combined_positions import ABNORMAL_TPD_PERCENT as ABNORMAL_TPD_PERCENT
+from myoscope.quantify.combined_positions import ABNORMAL_TPD_SOURCE as ABNORMAL_TPD_SOURCE
 from myoscope.quantify.combined_positions import ABNORMAL_VESSEL_TPD_PERCENT as ABNORMAL_VESSEL_TPD_PERCENT
 from myoscope.quantify.combined_positions import combined_deficit as combined_deficit
 from myoscope.quantify.combined_positions import combined_tpd_of_many as combined_tpd_of_many

@@ -18,6 +18,8 @@ from myoscope.core.geometry import FloatArray
 from myoscope.core.limits import ANY
 from myoscope.quantify.tpd import HIGHEST_SCORE, PerfusionDeficit, ScoreReference, cell_scores, perfusion_deficit
 
+ABNORMAL_TPD_SOURCE = "Nakazato et al., J Nucl Med 2010;51:1724"
+"""Where these limits of TPD come from."""
 ABNORMAL_TPD_PERCENT = 5.0
 """From here on TPD of one position, upright or supine, is abnormal (Nakazato et al. 2010)."""
 ABNORMAL_COMBINED_TPD_PERCENT = 3.0

@@ -8,7 +8,11 @@ import numpy as np
 
 from myoscope.core import VESSELS, NormalLimits, PolarMap, Quantity
 from myoscope.core.geometry import FloatArray
-from myoscope.quantify.combined_positions import ABNORMAL_TPD_PERCENT, ABNORMAL_VESSEL_TPD_PERCENT
+from myoscope.quantify.combined_positions import (
+    ABNORMAL_TPD_PERCENT,
+    ABNORMAL_TPD_SOURCE,
+    ABNORMAL_VESSEL_TPD_PERCENT,
+)
 from myoscope.quantify.drawn_interval import interval_of_draws
 from myoscope.quantify.function import VentricularFunction
 from myoscope.quantify.interval_constants import PHASE_DRAWS, SCORE_DRAWS, TPD_DRAWS
@@ -23,7 +27,6 @@ from myoscope.quantify.transient_dilation import TransientDilation
 from myoscope.quantify.volume_intervals import ef_interval, volume_interval
 from myoscope.quantify.wall_smoothing import smoothed_gates, smoothed_on_wall
 
-_NAKAZATO = "Nakazato et al., J Nucl Med 2010;51:1724"
 _NO_NOISE = "noise, which nothing tells of in this image"
 _EF_LIMITS_PERCENT: Mapping[str, float] = {"F": 51.0, "M": 43.0}
 _EF_SOURCE = "another program's (QGS; Sharir et al. 2006, from memory)"
@@ -54,7 +57,7 @@ def perfusion_quantities(
         low, high = interval_of_draws(value, drawn, TPD_DRAWS, highest=100.0)
         if abnormal_from is None:
             return Quantity(name, value, "%", low, high, group="perfusion", interval_of=leaves_out)
-        limit = f"abnormal from {abnormal_from:g} % ({_NAKAZATO})"
+        limit = f"abnormal from {abnormal_from:g} % ({ABNORMAL_TPD_SOURCE})"
         abnormal = value >= abnormal_from
         return Quantity(
             name, value, "%", low, high, group="perfusion", abnormal=abnormal, limit=limit, interval_of=leaves_out

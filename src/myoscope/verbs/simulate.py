@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from myoscope.verbs.conduct import Debug, Exit, Overwrite, Quiet, errors_in_one_sentence, progress_bar
+
+if TYPE_CHECKING:
+    from myoscope.registry import RegistrySettings
 
 
 class Population(StrEnum):
@@ -162,7 +165,6 @@ def simulate_pet_registry(
     """
     with errors_in_one_sentence(debug, refused=Exit.BAD_CALL, kept=True):
         from myoscope.registry import RegistrySettings
-        from myoscope.registry import simulate_registry as run
 
         settings = RegistrySettings(
             seed=seed,
@@ -171,10 +173,7 @@ def simulate_pet_registry(
             population=population.value,
             pet=tracer.value,
         )
-        with progress_bar(quiet) as progress:
-            sha256 = run(settings, out, workers=workers, overwrite=overwrite, progress=progress)
-        if not quiet:
-            typer.echo(f"Cohort of {patients} virtual PET patients: {out} (sha256 {sha256[:12]})")
+        _write_registry(settings, "virtual PET patients", out, workers=workers, overwrite=overwrite, quiet=quiet)
 
 
 @simulate.command("registry")
@@ -202,7 +201,6 @@ def simulate_registry(
     """
     with errors_in_one_sentence(debug, refused=Exit.BAD_CALL, kept=True):
         from myoscope.registry import RegistrySettings
-        from myoscope.registry import simulate_registry as run
 
         settings = RegistrySettings(
             seed=seed,
@@ -214,10 +212,18 @@ def simulate_registry(
             all_positions=all_positions,
             even_sexes=even_sexes,
         )
-        with progress_bar(quiet) as progress:
-            sha256 = run(settings, out, workers=workers, overwrite=overwrite, progress=progress)
-        if not quiet:
-            typer.echo(f"Cohort of {patients} virtual patients: {out} (sha256 {sha256[:12]})")
+        _write_registry(settings, "virtual patients", out, workers=workers, overwrite=overwrite, quiet=quiet)
+
+
+def _write_registry(
+    settings: RegistrySettings, who: str, out: Path, *, workers: int, overwrite: bool, quiet: bool
+) -> None:
+    from myoscope.registry import simulate_registry as run
+
+    with progress_bar(quiet) as progress:
+        sha256 = run(settings, out, workers=workers, overwrite=overwrite, progress=progress)
+    if not quiet:
+        typer.echo(f"Cohort of {settings.patients} {who}: {out} (sha256 {sha256[:12]})")
 
 
 @simulate.command("reference")
