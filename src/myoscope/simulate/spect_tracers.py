@@ -13,7 +13,7 @@ Frames are those of dynamic studies on the column camera, as quoted (21 of 3 s, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -30,6 +30,7 @@ from myoscope.simulate.pet_tracers import MUSCLE_G_PER_ML, Organ
 from myoscope.simulate.sites import State
 
 SpectTracerName = Literal["sestamibi", "tetrofosmin"]
+DOSE_MBQ: Mapping[State, float] = MappingProxyType({"rest": 250.0, "stress": 750.0})
 FRAME_S = (*[3.0] * 21, 9.0, 15.0, 21.0, 27.0, *[30.0] * 7)
 
 
@@ -39,7 +40,7 @@ class SpectTracer:
 
     name: SpectTracerName
     organs: Mapping[str, Organ]
-    dose_MBq: Mapping[State, float] = MappingProxyType({"rest": 250.0, "stress": 750.0})
+    dose_MBq: Mapping[State, float] = field(default_factory=lambda: DOSE_MBQ)
     infusion_s: float = 5.0
     frame_s: tuple[float, ...] = FRAME_S
     uptake_share: float = 0.42
