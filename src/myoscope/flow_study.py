@@ -33,7 +33,7 @@ from myoscope.core import (
     segment_table,
 )
 from myoscope.core.geometry import FloatArray
-from myoscope.correct.frame_motion import FrameShifts, find_frame_shifts
+from myoscope.correct.frame_motion import FrameShifts, find_frame_shifts, find_relative_shifts
 from myoscope.correct.residual import residual_image, subtract_residual
 from myoscope.correct.tew import estimate_scatter
 from myoscope.physics.decay import decay_constant_per_s, share_left
@@ -78,6 +78,7 @@ class TracerProtocol:
     ``wall_fit_fwhm_mm`` that of camera and beating together: what its wall is fitted with; ``input_region`` is where
     left blood is best read. With ``measured_shares`` retention models are told how much of each sample is blood and how
     much muscle, as the passing of the bolus shows; their own constants were set for sharper images.
+    ``find_shifts`` finds how the heart lay in each frame.
     """
 
     nuclide: str
@@ -90,6 +91,7 @@ class TracerProtocol:
     wall_fit_fwhm_mm: float = 8.0
     input_region: InputRegion = "basal"
     measured_shares: bool = False
+    find_shifts: Callable[..., FrameShifts] = find_frame_shifts
 
     @property
     def model(self) -> Callable[[], FlowModel]:
@@ -112,6 +114,7 @@ def _technetium(tracer: str) -> TracerProtocol:
         # Behind the valve a limited set of views shows blood too faint, and the liver's glow reaches it.
         input_region="cavity",
         measured_shares=True,
+        find_shifts=find_relative_shifts,
     )
 
 
@@ -269,10 +272,10 @@ def dynamic_image(
 ) -> Volume:
     """The dynamic image of a SPECT scan, counts/s corrected for decay to its start, of the projections of its frames.
 
-    Scatter is modelled as the window below the photopeak tells of it, where there is one. With ``attenuation`` (1/cm, in
-    the place of the image) photons that the body stopped are made up for; without it the image shows deep blood and the
-    wall's deep parts too faint, and ``made_by`` says so. No calibration is needed: wall and blood share one scale, and
-    flow is a ratio of the two.
+    Scatter is modelled as the window below the photopeak tells of it, where there is one. With ``attenuation`` (1/cm,
+    in the place of the image) photons that the body stopped are made up for; without it the image shows deep blood and
+    the wall's deep parts too faint, flow comes out too high, and ``made_by`` says so. No calibration is needed: wall
+    and blood share one scale, and flow is a ratio of the two.
 
     Raises
     ------
@@ -366,7 +369,7 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
     protocol = protocol_of(tracer)
     frames, late, flags = Frames.of(volume), late_frames(volume, tracer), []
     static = heart.sample_wall(late_image(volume, tracer), surfaces, method="surface")
-    shifts = find_frame_shifts(volume, surfaces, late=late) if settings.motion else FrameShifts.none(len(frames))
+    shifts = protocol.find_shifts(volume, surfaces, late=late) if settings.motion else FrameShifts.none(len(frames))
     moved, place = shifts.displacement_mm, WallPlace.of(surfaces)
 
     chosen = settings.input_region or protocol.input_region

@@ -276,5 +276,3 @@ def dynamic_scene(
         muscle_volume=volume,
         heart=heart,
     )
-
-

@@ -20,7 +20,6 @@ from myoscope.physics.tracers import extraction
 from myoscope.quantify.flow.compartment_model import MUSCLE_G_ML, PartialVolume
 from myoscope.quantify.flow.one_tissue import OneTissue
 
-
 _NEVER_LEAVES_ML_ML = 1e6  # washout of K1 over this is none
 
 

@@ -48,9 +48,9 @@ class WallCurves:
     ``tissue`` (curve, frame) in kBq/mL or any other unit that ``left`` shares; ``left`` the blood of the left
     ventricle, which is the arterial input as well, ``right`` that of the right one where it is known. ``weight``
     (frame,) or (curve, frame) are inverse variances up to a factor; with ``absolute`` they are inverse variances.
-    ``recovery`` (curve,) is the share of the sample that is muscle and ``blood_share`` (curve,) that which is blood, for
-    models that are told them; ``outside`` (curve,)
-    the share that is neither muscle nor blood, which a geometric model leaves out (nothing if not given).
+    ``recovery`` (curve,) is the share of the sample that is muscle and ``blood_share`` (curve,) that which is blood,
+    for models that are told them; ``outside`` (curve,) the share that is neither muscle nor blood, which a geometric
+    model leaves out (nothing if not given).
     ``beside_right`` (curve,) says where the right ventricle can spill over; everywhere if it is left out.
     """
 
