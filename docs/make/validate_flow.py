@@ -91,7 +91,7 @@ def by_model(image: Volume, data: flow_study.FlowData) -> dict[str, float | None
         data.place,
         data.blur,
         MIDDLE_MM,
-        resolution_fwhm_mm=data.settings.resolution_fwhm_mm,
+        resolution_fwhm_mm=flow_study.PROTOCOLS[TRACER].resolution_fwhm_mm,
         beside_right=beside.reshape(data.place.thickness_mm.shape),
     )
     regions, _ = flow_study.regions_of(data)

@@ -154,7 +154,7 @@ def find_relative_shifts(volume: Volume, surfaces: Surfaces, *, late: NDArray[np
     Raises
     ------
     InvalidValue
-        As `find_frame_shifts`.
+        As `find_frame_shifts`, and if no frame shows anything where the heart should be.
     """
     _refuse_unplaceable(volume, surfaces, late)
     box = _Box.about(volume, surfaces)
@@ -167,7 +167,10 @@ def find_relative_shifts(volume: Volume, surfaces: Surfaces, *, late: NDArray[np
     muscle, right = seen.muscle(left, wall), seen.mean_in(crescent)
     shows = np.maximum(np.abs(left), muscle) > 0.03 * max(float(left.max()), float(muscle.max()))
     which = np.flatnonzero(shows)
-    seen.place(which, _Templates(box, seen.separated(which, (muscle, left, right)), wide))
+    if not which.size:
+        raise InvalidValue("no frame shows blood or muscle where the heart was found; is it another organ?")
+    tissue, left_blood, right_blood = seen.separated(which, (muscle, left, right))
+    seen.place(which, _Templates(box, (tissue, left_blood, right_blood), wide))
     lost = ~(seen.fit > _LEAST_FIT)
     seen.shift[lost], seen.error[lost] = 0.0, np.nan
     kind: list[FrameKind] = [

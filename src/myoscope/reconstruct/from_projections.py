@@ -170,7 +170,7 @@ def reconstruct_frames(
     array, grid, steps, unit = _reconstruct_batch(
         counts, first, looked, replace(settings, unit="counts"), attenuation, scatter, many=True, progress=progress
     )
-    said = ("divided by the frame's duration",)
+    said: tuple[str, ...] = ("divided by the frame's duration",)
     decayed = np.ones(len(frames))
     if nuclide is not None:
         decayed = mean_share_left(nuclide, begin_s - begin_s[0], duration_s)

@@ -130,7 +130,8 @@ class SpectScene:
         def seen(images: Array, grid: Grid) -> FloatArray:
             projector = projector_for(self.camera, grid, attenuation=self.attenuation, radius_mm=radius_mm)
             with torch.no_grad():
-                return np.maximum(projector.forward(torch.from_numpy(images)).numpy(), 0)
+                rates: FloatArray = np.maximum(projector.forward(torch.from_numpy(images)).numpy(), 0)
+            return rates
 
         if np.abs(motion.displacement_mm).max() < _STILL_MM:
             primary = _sum_of(seen(heart, self.heart_grid), heart_rows)
@@ -300,7 +301,7 @@ def _mixed(images: Array, amounts: FloatArray) -> Array:
 
 def _sum_of(rates: FloatArray, rows: FloatArray) -> FloatArray:
     """Rates per region at unit activity (region, ...) added up at the regions' activities, (frame, ...)."""
-    summed = np.asarray(rows.T, np.float32) @ np.asarray(rates, np.float32).reshape(len(rates), -1)
+    summed: FloatArray = np.asarray(rows.T, np.float32) @ np.asarray(rates, np.float32).reshape(len(rates), -1)
     return summed.reshape(rows.shape[1], *rates.shape[1:])
 
 

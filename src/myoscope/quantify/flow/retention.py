@@ -4,9 +4,10 @@
 
 C_late is the wall's mean over the late frames, T the time when they begin (or, with ``running``, each moment in them,
 the integral averaged as the wall is: right where uptake goes on meanwhile), V_b an assumed share of blood and s one of
-muscle (the recovery of the sample), unless the curves bring their own. What has left the tissue by then counts as
-never retained, so the curve R(F) is lower than the first-pass extraction. Standard errors come from the scatter of the late frames about a straight line.
-Yoshida's, Lautamaki's and the Tc-99m net retention are of this form, each with its own E and times.
+muscle (the recovery of the sample), unless the curves bring their own. What has left the tissue by then counts as never
+retained, so the curve R(F) is lower than the first-pass extraction. Standard errors come from the scatter of the late
+frames about a straight line. Yoshida's, Lautamaki's and the Tc-99m net retention are of this form, each with its own E
+and times.
 """
 
 from __future__ import annotations
