@@ -83,9 +83,9 @@ class TracerProtocol:
     sources, None where no limit is known. ``leaves_muscle`` says that muscle never outshines blood: it shows once the
     image of blood is taken off. ``resolution_fwhm_mm`` is the resolution of a usual image where nobody states it,
     ``wall_fit_fwhm_mm`` that of camera and beating together: what its wall is fitted with; ``outer_edge_mm`` how much
-    nearer than so fitted the epicardium is; ``input_region`` where left blood is best read. With ``measured_shares`` retention models are told how much of each sample is blood and how
-    much muscle, as the passing of the bolus shows; their own constants were set for sharper images.
-    ``find_shifts`` finds how the heart lay in each frame.
+    nearer than so fitted the epicardium is; ``input_region`` where left blood is best read. With ``measured_shares``
+    retention models are told how much of each sample is blood and how much muscle, as the passing of the bolus shows;
+    their own constants were set for sharper images. ``find_shifts`` finds how the heart lay in each frame.
     """
 
     nuclide: str

@@ -102,9 +102,8 @@ def outside_share(
 ) -> FloatArray:
     """Share of each cell's samples that lies beyond the wall's outer side, (cell,), 0 to 1.
 
-    ``outer_edge_mm`` is how much nearer than the fitted epicardium the outer edge is.
-
-    Beside the right ventricle nothing is outside: what is not muscle there is blood, which the fit finds.
+    ``outer_edge_mm`` is how much nearer than the fitted epicardium the outer edge is. Beside the right ventricle
+    nothing is outside: what is not muscle there is blood, which the fit finds.
     """
     camera = resolution_fwhm_mm / _FWHM
     sigma = np.sqrt(camera**2 + OUTER_BEAT_MM**2 + blur.breathing_sd_mm**2 * facing(place))
