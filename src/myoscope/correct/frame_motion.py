@@ -159,9 +159,9 @@ def find_relative_shifts(volume: Volume, surfaces: Surfaces, *, late: NDArray[np
     _refuse_unplaceable(volume, surfaces, late)
     box = _Box.about(volume, surfaces)
     wide = np.maximum(box.near(surfaces, _NEAR_MM), box.near(surfaces, _WIDE_MM) * box.septal_side(surfaces))
-    wall, pool, crescent = (
-        box.wall(surfaces) > 0.6, box.left_blood(surfaces) > 0.85, box.beside_septum(surfaces) > 0.5
-    )  # fmt: skip
+    drawn, beside = box.left_blood(surfaces), box.beside_septum(surfaces)
+    # The blurred cavity of a small heart reaches no fixed level.
+    wall, pool, crescent = box.wall(surfaces) > 0.6, drawn > 0.85 * drawn.max(), beside > 0.6 * beside.max()
     seen = _Frames(box, box.frames, Frames.of(volume))
     left = seen.mean_in(pool)
     muscle, right = seen.muscle(left, wall), seen.mean_in(crescent)

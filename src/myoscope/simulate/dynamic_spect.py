@@ -301,8 +301,9 @@ def _mixed(images: Array, amounts: FloatArray) -> Array:
 
 def _sum_of(rates: FloatArray, rows: FloatArray) -> FloatArray:
     """Rates per region at unit activity (region, ...) added up at the regions' activities, (frame, ...)."""
-    summed: FloatArray = np.asarray(rows.T, np.float32) @ np.asarray(rates, np.float32).reshape(len(rates), -1)
-    return summed.reshape(rows.shape[1], *rates.shape[1:])
+    summed = np.asarray(rows.T, np.float32) @ np.asarray(rates, np.float32).reshape(len(rates), -1)
+    frames: FloatArray = np.asarray(summed.reshape(rows.shape[1], *rates.shape[1:]))
+    return frames
 
 
 def _blurred(image: Array, grid: Grid, sd_mm: FloatArray) -> Array:
