@@ -526,7 +526,8 @@ def _analyze_heart(
     series, summed = made.series, image.summed()
     fwhm_mm = settings.resolution_fwhm_mm or series.acquisition.get("resolution_fwhm_mm")
     if series.kind == _DYNAMIC:
-        fwhm_mm = fwhm_mm or flow_study.WALL_FIT_FWHM_MM
+        usual = flow_study.protocol_of(flow_study.flow_tracer(series.tracer.value)).wall_fit_fwhm_mm
+        fwhm_mm = fwhm_mm or usual
     rng = np.random.default_rng(settings.seed)
 
     tell(f"{series.name}: finding the left ventricle", 0.0)

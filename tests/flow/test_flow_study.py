@@ -106,7 +106,7 @@ def test_the_heart_is_found_with_water_which_leaves_muscle_as_fast_as_blood() ->
 
 def test_every_named_model_belongs_to_one_tracer_and_an_unknown_one_is_refused() -> None:
     names = [name for protocol in flow_study.PROTOCOLS.values() for name in protocol.models]
-    assert len(names) == len(set(names)) == 13
+    assert len(names) == len(set(names)) == 17
     with pytest.raises(InvalidValue, match="lortie"):
         flow_study.model_named("guesswork")
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myoscope.core import GeometryMismatch, Grid, InvalidValue, Projections, UnitMismatch, Volume
-from myoscope.physics.camera_geometry import PinholeGeometry, geometry_named
+from myoscope.physics.camera_geometry import ColumnGeometry, PinholeGeometry, geometry_named
+from myoscope.physics.decay import mean_share_left
 from myoscope.reconstruct.filters import Butterworth, Filter, Gaussian, smooth
 from myoscope.reconstruct.mlem import Measurement, Progress
 from myoscope.reconstruct.survey import Survey, photopeak_keV, survey
@@ -129,12 +130,15 @@ def reconstruct_frames(
     frame_start_s: Sequence[float],
     settings: ReconstructionSettings | None = None,
     attenuation: Volume | None = None,
+    scatter: NDArray[np.floating] | None = None,
+    nuclide: str | None = None,
     progress: Progress | None = None,
 ) -> Volume:
     """A dynamic image, in counts per second per voxel and frame times, from one set of ungated projections per frame.
 
-    All frames are reconstructed together. Each lasts as long as its views do (their durations added up, or the
-    longest where a camera sees all views at once).
+    All frames are reconstructed together. Each lasts as long as its views do (see `frame_duration_s`). ``scatter``
+    (frame, view, v, u) are expected scattered counts; with ``nuclide``, each frame is what it would have shown had
+    nothing decayed since the start of the first one.
 
     Raises
     ------
@@ -155,28 +159,49 @@ def reconstruct_frames(
             raise GeometryMismatch("the frames of a dynamic study must be taken from the same angles, with one camera")
         if not np.isfinite(one.view_duration_s).all():
             raise InvalidValue("a dynamic frame needs the duration of its views")
-    at_once = isinstance(geometry_named(first.collimator), PinholeGeometry)
-    duration_s = np.array([(np.max if at_once else np.sum)(one.view_duration_s) for one in frames])
+    duration_s = np.array([frame_duration_s(one) for one in frames])
+    begin_s = np.asarray(frame_start_s, float)
     looked = survey(first)
     summed = replace(first, counts=np.sum([np.asarray(f.counts, np.float64) for f in frames], axis=0))
     looked = survey(summed, window=looked.window)
     counts = np.stack([np.asarray(f.counts[looked.window, 0], np.float32) for f in frames])
+    if scatter is not None and np.shape(scatter) != counts.shape:
+        raise InvalidValue(f"scatter of shape {np.shape(scatter)} does not fit frames of shape {counts.shape}")
     array, grid, steps, unit = _reconstruct_batch(
-        counts, first, looked, replace(settings, unit="counts"), attenuation, None, many=True, progress=progress
+        counts, first, looked, replace(settings, unit="counts"), attenuation, scatter, many=True, progress=progress
     )
-    per_s = array / duration_s[:, None, None, None].astype(np.float32)
+    said: tuple[str, ...] = ("divided by the frame's duration",)
+    decayed = np.ones(len(frames))
+    if nuclide is not None:
+        decayed = mean_share_left(nuclide, begin_s - begin_s[0], duration_s)
+        said = (*said, f"corrected for the decay of {nuclide}")
+    per_s = array / (duration_s * decayed)[:, None, None, None].astype(np.float32)
     volume = Volume(
         per_s,
         grid,
         f"{unit}/s",
-        (*first.made_by, *steps, "divided by the frame's duration"),
+        (*first.made_by, *steps, *said),
         "time",
         None,
-        np.asarray(frame_start_s, float),
+        begin_s,
         duration_s,
     )
     chosen = _post_filter(settings, steps, many=True)
     return volume if chosen is None else smooth(volume, chosen)
+
+
+def frame_duration_s(projections: Projections) -> float:
+    """How long an acquisition lasted: the longest view where a camera sees all at once; the sum of a camera's stops.
+
+    Columns all look at the same time and then all turn; views of a camera on an orbit are added up.
+    """
+    geometry = geometry_named(projections.collimator)
+    if isinstance(geometry, PinholeGeometry):
+        return float(np.max(projections.view_duration_s))
+    if isinstance(geometry, ColumnGeometry) and projections.n_views == geometry.n_views:
+        first_column = geometry.position.max() + 1
+        return float(np.sum(projections.view_duration_s[:first_column]))
+    return float(np.sum(projections.view_duration_s))
 
 
 def without_gates(projections: Projections) -> Projections:

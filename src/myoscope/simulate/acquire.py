@@ -386,14 +386,31 @@ def _scattered(
     device: str,
 ) -> Tensor:
     """Scatter per second in every window, shape (window, view, v, u): projected coarsely, as it is smooth."""
+    mu = scatter_grid_mean(scene.attenuation)
+    activity = np.asarray(scatter_grid_mean(scene.background).array) + dropped(scene.heart, mu.grid)
+    return scattered_views(activity, mu, camera, windows, emission, radius_mm, device)
+
+
+def scatter_grid_mean(volume: Volume) -> Volume:
+    """A volume as block means on the coarse lattice on which scatter is made; activity keeps its total."""
+    factor = max(1, int(np.ceil(_SCATTER_VOXEL_MM / float(volume.grid.spacing_mm[0]) - 0.01)))
+    coarse = _block_mean(np.asarray(volume.array, np.float32), factor)
+    return Volume(coarse, _coarser(volume.grid, factor), volume.unit, volume.made_by)
+
+
+def scattered_views(
+    activity: FloatArray,
+    mu: Volume,
+    camera: Camera,
+    windows: tuple[EnergyWindow, ...],
+    emission: Emission,
+    radius_mm: FloatArray,
+    device: str = "cpu",
+) -> Tensor:
+    """Scatter per second in every window, shape (window, view, v, u), of activity (i, j, k) on the grid of ``mu``."""
     import torch
 
-    background, attenuation = scene.background, scene.attenuation
-    factor = max(1, int(np.ceil(_SCATTER_VOXEL_MM / float(background.grid.spacing_mm[0]) - 0.01)))
-    grid = _coarser(background.grid, factor)
-    activity = _block_mean(np.asarray(background.array, np.float32), factor)
-    activity = activity + _dropped(scene.heart, grid)
-    mu = Volume(_block_mean(np.asarray(attenuation.array, np.float32), factor), grid, "1/cm")
+    grid = mu.grid
     g = camera.geometry
     if isinstance(g, PinholeGeometry):
         coarse = replace(
@@ -435,7 +452,9 @@ def _scattered(
         mu_water_per_cm=emission.mu_water_per_cm,
     )
     sources = scatter_sources(
-        torch.as_tensor(activity, device=device), torch.as_tensor(np.array(mu.array), device=device), kernel.to(device)
+        torch.as_tensor(np.array(activity, np.float32), device=device),
+        torch.as_tensor(np.array(mu.array), device=device),
+        kernel.to(device),
     )
     views = torch.einsum("wvb,bvyx->wvyx", kernel.view_weight.to(device), projector.forward(sources))
     views = torch.clamp(views, min=0)
@@ -484,7 +503,7 @@ def _block_mean(array: FloatArray, factor: int) -> FloatArray:
     return mean
 
 
-def _dropped(heart: Volume, grid: Grid) -> FloatArray:
+def dropped(heart: Volume, grid: Grid) -> FloatArray:
     """The heart's mean activity over its phases as a concentration on a coarser grid; keeps the total."""
     activity = np.asarray(heart.array, dtype=np.float32).mean(axis=0)
     index = [

@@ -20,29 +20,27 @@ from myoscope.core import CardiacFrame, Grid, InvalidValue, Volume
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.decay import mean_share_left, share_left
 from myoscope.physics.frames import Frames
-from myoscope.physics.time_curve import TimeCurve
-from myoscope.simulate.beat import BeatingHeart
-from myoscope.simulate.circulation import BloodCurves, Circulation
+from myoscope.simulate.circulation import BloodCurves
+from myoscope.simulate.dynamic_body import (
+    BEGIN_S,
+    TimeCourses,
+    breathing_sd_mm,
+    circulation_of,
+    few_shapes,
+    left_of_the_atria,
+    wall_image,
+)
 from myoscope.simulate.flow_traits import perfuse_for_pet, transmural_flow
-from myoscope.simulate.motion import draw_motion
 from myoscope.simulate.patient import VirtualPatient
 from myoscope.simulate.perfusion import Perfusion
 from myoscope.simulate.pet_camera import Array, PetCamera, moved
-from myoscope.simulate.pet_tracers import Organ, PetTracer, pet_tracer
+from myoscope.simulate.pet_tracers import PetTracer, pet_tracer
 from myoscope.simulate.sites import State
 from myoscope.simulate.tissues import ORGANS
 
 VOXEL_MM = 4.0
 SHAPE = (96, 80, 48)
 """Voxels of a virtual PET image: 38 x 32 x 19 cm about the heart's height."""
-
-MUSCLE_BLOOD_SHARE = 0.08
-"""Share of the wall that is blood in its vessels; assumed."""
-_FEATURES = 1e-4  # wall curves are kept to this share of the largest
-_MOST_SHAPES = 10
-_BEGIN_S = 5.0
-_LIKE = {"breast": "fat", "gallbladder": "liver", "bowel": "stomach"}
-_STRESS_OUTPUT, _REST_OUTPUT_ML_MIN_KG = 1.35, 68.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,28 +219,27 @@ def dynamic_scene(
     rng = patient.rng(f"pet {agent.name}")
     volume = agent.muscle_volume * float(np.exp(rng.normal(0, 0.08)))
     organ_scatter = float(np.exp(rng.normal(0, 0.15)))
-    circulation = _circulation(patient, state, agent)
+    circulation = circulation_of(patient, state, agent)
     last = float(frames.end_min[-1])
-    blood = circulation.inject(agent.dose_MBq[state], infusion_s=agent.infusion_s, begin_s=_BEGIN_S, until_min=last)
+    blood = circulation.inject(agent.dose_MBq[state], infusion_s=agent.infusion_s, begin_s=BEGIN_S, until_min=last)
 
     heart = patient.frame("supine")
     grid = pet_grid(heart)
     beating = patient.beating(state, "supine")
     shares = beating.fractions(grid)
     tissues = patient.tissues(state, "supine", grid)
-    left_atrium = _left_of_the_atria(grid, heart, patient.heart.left_atrium.radius_mm)
+    left_atrium = left_of_the_atria(grid, heart, patient.heart.left_atrium.radius_mm)
 
-    decay = agent.decay_per_min
-    curves = _Curves(agent, frames, blood, volume, decay)
+    curves = TimeCourses(agent, frames, blood, volume)
     wall, wall_decayed = curves.wall(flow)
     names, images, rows = [], [], []
-    coefficient, shapes = _few_shapes(wall_decayed.reshape(-1, len(frames)))
-    ones = _wall_image(beating, grid, np.ones((40, 72)))
+    coefficient, shapes = few_shapes(wall_decayed.reshape(-1, len(frames)))
+    ones = wall_image(beating, grid, np.ones((40, 72)))
     for k, row in enumerate(shapes):
         part = coefficient[:, k].reshape(40, 72)
         lowest = min(float(part.min()), 0.0)
         names.append(f"wall {k}")
-        images.append(_wall_image(beating, grid, part - lowest) + lowest * ones)
+        images.append(wall_image(beating, grid, part - lowest) + lowest * ones)
         rows.append(row)
     for name, image, curve in (
         ("lv_blood", shares["lv_blood"], blood.left),
@@ -262,9 +259,9 @@ def dynamic_scene(
         if name in ORGANS and name != "vessel_blood":
             names.append(name)
             images.append(share)
-            rows.append(curves.organ(agent.organs[_LIKE.get(name, name)], organ_scatter, lung=name == "lung"))
+            rows.append(curves.organ(name, organ_scatter))
 
-    breath = _breathing_sd_mm(patient, state)
+    breath = breathing_sd_mm(patient, state)
     regions = np.stack([camera.blurred(np.asarray(i, np.float32), grid, also_mm=breath) for i in images])
     return DynamicScene(
         tracer=agent,
@@ -279,84 +276,3 @@ def dynamic_scene(
         muscle_volume=volume,
         heart=heart,
     )
-
-
-class _Curves:
-    """Mean activities over the frames, as they decay and as they would be without."""
-
-    def __init__(
-        self, agent: PetTracer, frames: Frames, blood: BloodCurves, volume: float, decay_per_min: float
-    ) -> None:
-        self.agent, self.frames, self.volume, self.decay = agent, frames, volume, decay_per_min
-        self.blood_curves = blood
-        self.left = self.fading(blood.left)
-
-    def fading(self, curve: TimeCurve) -> TimeCurve:
-        return curve.times(np.exp(-self.decay * curve.time_min))
-
-    def blood(self, curve: TimeCurve) -> FloatArray:
-        return self.fading(curve).frame_means(self.frames)
-
-    def wall(self, flow: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """What a mL of wall holds with its vessels, without decay and decaying, (ring, angle, frame) each."""
-        both = []
-        for left, decay in ((self.blood_curves.left, 0.0), (self.left, self.decay)):
-            muscle = self.agent.muscle_means(left, self.frames, flow.ravel(), volume=self.volume, decay_per_min=decay)
-            whole = (1 - MUSCLE_BLOOD_SHARE) * muscle + MUSCLE_BLOOD_SHARE * left.frame_means(self.frames)
-            both.append(whole.reshape(*flow.shape, len(self.frames)))
-        return both[0], both[1]
-
-    def organ(self, organ: Organ, scatter: float, *, lung: bool) -> FloatArray:
-        from myoscope.physics.compartments import one_tissue
-
-        vessels = self.blood(self.blood_curves.lung if lung else self.blood_curves.left)
-        held = one_tissue(self.left, self.frames, organ.k1 / organ.volume + self.decay)
-        curve: FloatArray = organ.blood * vessels + (1 - organ.blood) * organ.k1 * scatter * held
-        return curve
-
-
-def _few_shapes(curves: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Curves (curve, frame) as coefficients (curve, shape) of a few shapes (shape, frame)."""
-    left, size, right = np.linalg.svd(curves, full_matrices=False)
-    n = int(np.clip((size > _FEATURES * size[0]).sum(), 1, _MOST_SHAPES))
-    return left[:, :n] * size[:n], right[:n]
-
-
-def _wall_image(beating: BeatingHeart, grid: Grid, wall: FloatArray) -> Array:
-    """What a wall of this activity shows on average over the beat, before the camera's blur."""
-    gated = beating.activity(grid, wall_kBq_mL=wall, rv_wall_kBq_mL=0.0, blood_kBq_mL=0.0)
-    return np.asarray(np.asarray(gated.array).mean(axis=0), np.float32)
-
-
-def _left_of_the_atria(grid: Grid, heart: CardiacFrame, radius_mm: float) -> Array:
-    """1 where an atrium is the left one: lateral of a plane beside it."""
-    lateral = heart.to_heart(grid.points_mm())[..., 0]
-    return np.asarray(lateral > -radius_mm, np.float32)
-
-
-def _circulation(patient: VirtualPatient, state: State, agent: PetTracer) -> Circulation:
-    person = patient.facts.person
-    rng = patient.rng("pet circulation")
-    output = (
-        _REST_OUTPUT_ML_MIN_KG * min(person.weight_kg, 1.3 * (person.height_cm - 100)) * np.exp(rng.normal(0, 0.12))
-    )
-    size = float(np.exp(rng.normal(0, 0.10)))
-    return Circulation(
-        cardiac_output_mL_min=float(np.clip(output * (_STRESS_OUTPUT if state == "stress" else 1.0), 2500, 14_000)),
-        right_heart_mL=170 * size,
-        lung_mL=480 * size,
-        left_heart_mL=210 * size,
-        body_mL=3000 * size,
-        vein_s=float(np.clip(4 * np.exp(rng.normal(0, 0.25)), 2, 9)),
-        uptake_share=agent.uptake_share,
-        return_per_min=agent.return_per_min,
-    )
-
-
-def _breathing_sd_mm(patient: VirtualPatient, state: State) -> tuple[float, float, float]:
-    """Standard deviation of the heart's place over a breath, along LPS."""
-    motion = draw_motion(
-        sex=patient.facts.person.sex, state=state, stress_type="pharmacological", rng=patient.rng("pet breathing")
-    )
-    spread = motion.breathing_spread(16).std(axis=0)
-    return (float(spread[0]), float(spread[1]), float(spread[2]))

@@ -98,14 +98,16 @@ def outside_share(
     *,
     resolution_fwhm_mm: float,
     beside_right: NDArray[np.bool_],
+    outer_edge_mm: float = OUTER_EDGE_MM,
 ) -> FloatArray:
     """Share of each cell's samples that lies beyond the wall's outer side, (cell,), 0 to 1.
 
-    Beside the right ventricle nothing is outside: what is not muscle there is blood, which the fit finds.
+    ``outer_edge_mm`` is how much nearer than the fitted epicardium the outer edge is. Beside the right ventricle
+    nothing is outside: what is not muscle there is blood, which the fit finds.
     """
     camera = resolution_fwhm_mm / _FWHM
     sigma = np.sqrt(camera**2 + OUTER_BEAT_MM**2 + blur.breathing_sd_mm**2 * facing(place))
-    edge = 0.5 * place.thickness_mm - OUTER_EDGE_MM
+    edge = 0.5 * place.thickness_mm - outer_edge_mm
     beyond = np.mean([ndtr((d - edge) / sigma) for d in depths_mm], axis=0)
     share: FloatArray = np.where(beside_right, 0.0, beyond).ravel()
     return share

@@ -2,6 +2,9 @@
 
     R = (C_T(T) - V_b C_a(T)) / (s integral from 0 to T of C_a dt),    R = F (1 - a exp(-b / F))
 
+T runs through the late frames: the blood of technetium agents falls slowly, and what is taken up after the late frames
+have begun would count for nothing in the denominator otherwise.
+
 The form is common to PET and SPECT; the WATERDAY study (Agostini D, et al. Eur J Nucl Med Mol Imaging 2018;45:1079)
 used it with sestamibi and an extraction after Leppo and Meerdink (Circ Res 1989;65:632). The constants of that
 correction were not seen: those of `physics.tracers` are assumed (tetrofosmin a = 0.874, b = 0.443; sestamibi 0.86,
@@ -33,4 +36,5 @@ def net_retention(
         blood_share,
         muscle_share,
         density_g_mL,
+        running=True,
     )

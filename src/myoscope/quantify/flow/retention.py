@@ -2,10 +2,12 @@
 
     R = (C_late - V_b C_a,late) / (s integral from 0 to T of C_a dt),    R = F E(F)
 
-C_late is the wall's mean over the late frames, T the time when they begin, V_b an assumed share of blood and s one of
-muscle (the recovery of the sample). What has left the tissue by then counts as never retained, so the curve R(F) is
-lower than the first-pass extraction. Standard errors come from the scatter of the late frames about a straight line.
-Yoshida's, Lautamaki's and the Tc-99m net retention are of this form, each with its own E and times.
+C_late is the wall's mean over the late frames, T the time when they begin (or, with ``running``, each moment in them,
+the integral averaged as the wall is: right where uptake goes on meanwhile), V_b an assumed share of blood and s one of
+muscle (the recovery of the sample), unless the curves bring their own. What has left the tissue by then counts as never
+retained, so the curve R(F) is lower than the first-pass extraction. Standard errors come from the scatter of the late
+frames about a straight line. Yoshida's, Lautamaki's and the Tc-99m net retention are of this form, each with its own E
+and times.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
+from myoscope.physics.compartments import one_tissue
 from myoscope.quantify.flow.compartment_model import MUSCLE_G_ML, FlowModel, inverse_density
 from myoscope.quantify.flow.estimate import FlowEstimate, Parameter
 from myoscope.quantify.flow.one_tissue import UptakeCurve
@@ -25,7 +28,8 @@ from myoscope.quantify.flow.wall_data import WallCurves
 
 @dataclass(frozen=True, slots=True)
 class Retention(FlowModel):
-    """A retention model; ``blood_share`` is V_b, ``muscle_share`` s where the curves have no recovery of their own."""
+    """A retention model; ``blood_share`` is V_b, ``muscle_share`` s where the curves have no
+    shares of their own."""
 
     label: str
     extraction: UptakeCurve
@@ -34,6 +38,7 @@ class Retention(FlowModel):
     blood_share: float
     muscle_share: float
     density_g_mL: float = MUSCLE_G_ML
+    running: bool = False
 
     def __post_init__(self) -> None:
         inverse_density(self.density_g_mL)
@@ -57,11 +62,15 @@ class Retention(FlowModel):
         length = frames.duration_min * late
         length = length / length.sum()
         begin = float(frames.start_min[np.argmax(late)])
-        passed = float(curves.left.curve.integral(begin))
+        if self.running:
+            passed = float(one_tissue(curves.left.curve, frames, 0.0) @ length)
+        else:
+            passed = float(curves.left.curve.integral(begin))
         if not passed > 0:
             raise InvalidValue("no blood has passed before the late frames: the input is empty")
         share = np.full(len(curves), self.muscle_share) if curves.recovery is None else curves.recovery
-        kept = curves.tissue @ length - self.blood_share * float(curves.left.means @ length)
+        blood = np.full(len(curves), self.blood_share) if curves.blood_share is None else curves.blood_share
+        kept = curves.tissue @ length - blood * float(curves.left.means @ length)
         retained = kept / (share * passed) / self.density_g_mL
         flow = self.extraction.flow_mL_min_g(np.where(np.isfinite(retained), retained, np.nan))
         error = self._scatter(curves, late, length) / (share * passed) / self.density_g_mL

@@ -48,8 +48,9 @@ class WallCurves:
     ``tissue`` (curve, frame) in kBq/mL or any other unit that ``left`` shares; ``left`` the blood of the left
     ventricle, which is the arterial input as well, ``right`` that of the right one where it is known. ``weight``
     (frame,) or (curve, frame) are inverse variances up to a factor; with ``absolute`` they are inverse variances.
-    ``recovery`` (curve,) is the share of the sample that is muscle, for models that are told it; ``outside`` (curve,)
-    the share that is neither muscle nor blood, which a geometric model leaves out (nothing if not given).
+    ``recovery`` (curve,) is the share of the sample that is muscle and ``blood_share`` (curve,) that which is blood,
+    for models that are told them; ``outside`` (curve,) the share that is neither muscle nor blood, which a geometric
+    model leaves out (nothing if not given).
     ``beside_right`` (curve,) says where the right ventricle can spill over; everywhere if it is left out.
     """
 
@@ -62,6 +63,7 @@ class WallCurves:
     recovery: FloatArray | None = None
     outside: FloatArray | None = None
     beside_right: NDArray[np.bool_] | None = None
+    blood_share: FloatArray | None = None
 
     def __post_init__(self) -> None:
         tissue = frozen(self.tissue, np.float64)
@@ -83,6 +85,11 @@ class WallCurves:
             if recovery.shape != (len(tissue),) or not ((recovery > 0) & (recovery <= 1.5)).all():
                 raise InvalidValue("recovery is one share of 0 to 1 (a little above by noise) for each curve")
             object.__setattr__(self, "recovery", recovery)
+        if self.blood_share is not None:
+            blood_share = frozen(self.blood_share, np.float64)
+            if blood_share.shape != (len(tissue),) or not ((blood_share >= 0) & (blood_share < 1)).all():
+                raise InvalidValue("what of a sample is blood is one share from 0 to below 1 for each curve")
+            object.__setattr__(self, "blood_share", blood_share)
         if self.outside is not None:
             outside = frozen(self.outside, np.float64)
             if outside.shape != (len(tissue),) or not ((outside >= 0) & (outside < 1)).all():
@@ -119,6 +126,7 @@ class WallCurves:
             tissue=self.tissue[which],
             weight=self.weight[which] if self.weight.ndim == 2 else self.weight,
             recovery=None if self.recovery is None else self.recovery[which],
+            blood_share=None if self.blood_share is None else self.blood_share[which],
             outside=None if self.outside is None else self.outside[which],
             beside_right=None if self.beside_right is None else self.beside_right[which],
         )
@@ -167,6 +175,7 @@ class WallCurves:
             tissue=np.where(whole[:, None], tissue, np.nan),
             weight=self.weight if self.weight.ndim == 1 else matrix @ self.weight,
             recovery=None if self.recovery is None else matrix @ self.recovery,
+            blood_share=None if self.blood_share is None else matrix @ self.blood_share,
             outside=None if self.outside is None else matrix @ self.outside,
             beside_right=septal,
         )
