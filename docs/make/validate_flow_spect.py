@@ -218,8 +218,8 @@ def page(patients: Sequence[dict[str, Any]], command: str, minutes: float) -> st
     for one in patients:
         for name, row in one["scans"].items():
             state, way = name.split(" ")
-            cells = ["failed" if "failed" in row else as_told(row[model]) for model in MODELS]
-            lines.append(f"| {one['seed']} | {state} | {WAYS[way]} | {' | '.join(cells)} |")
+            values = ["failed" if "failed" in row else as_told(row[model]) for model in MODELS]
+            lines.append(f"| {one['seed']} | {state} | {WAYS[way]} | {' | '.join(values)} |")
     lines.append("")
     lines += [f"* Failed: {one}." for one in failed]
     lines += [FOOT]
