@@ -57,7 +57,7 @@ def calibrated(one: Judged, rng: np.random.Generator, resamples: int) -> list[st
 
     def said(found: Calibration) -> str:
         figures = (found.slope, found.in_the_large, found.ici, found.brier)
-        return " | ".join(f"{f.value:.3f} ({f.low:.3f} to {f.high:.3f})" for f in figures)
+        return " | ".join(_figure(f) for f in figures)
 
     good = 0.9 <= plain.slope.value <= 1.1 and plain.ici.value <= 0.03
     return [
@@ -225,4 +225,8 @@ def _milliseconds(work: Callable[[], object], *, times: int = 30) -> float:
 
 
 def _figure(found: Estimate) -> str:
+    if np.isnan(found.value):
+        return "none"
+    if np.isnan(found.low):
+        return f"{found.value:.3f} (no interval)"
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

@@ -256,7 +256,10 @@ def _flow_study(states: Sequence[measure.State], pairs: Sequence[PairResult]) ->
     for pair in pairs:
         stress, rest = flow.get(pair.stress), flow.get(pair.rest)
         if pair.reserve is not None and stress is not None and rest is not None:
-            return FlowStudy(rest.flow, stress.flow, pair.reserve.reserve, stress.tracer, pair.stress)
+            usual = flow_study.protocol_of(stress.tracer).model().name
+            return FlowStudy(
+                rest.flow, stress.flow, pair.reserve.reserve, stress.tracer, pair.stress, stress.model == usual
+            )
     return None
 
 

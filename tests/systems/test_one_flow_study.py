@@ -84,6 +84,8 @@ def test_traits_are_given_where_training_patients_showed_them() -> None:
 
     reserve = ["impaired reserve from reserve", "impaired reserve from stress", "impaired reserve from rest"]
     assert [target for _, target in one_flow_study._told(areas(0.49))] == reserve
+    # Above chance by two standard errors is what one of 15 areas is by luck now and then.
+    assert [target for _, target in one_flow_study._told(areas(0.52))] == reserve
     assert [target for _, target in one_flow_study._told(areas(0.7))] == [*reserve, "male from stress"]
     assert [target for _, target in one_flow_study._told({})] == reserve
 
@@ -105,6 +107,8 @@ def test_another_tracer_no_flow_and_stand_ins_are_refused(
     study, _ = usual
     with pytest.raises(InvalidValue, match="was made with water"):
         flow_report(trained.folder, replace(study, tracer="water"))
+    with pytest.raises(InvalidValue, match="this was measured by another"):
+        flow_report(trained.folder, replace(study, by_usual_model=False))
     nowhere = _map(np.full((40, 72), np.nan), "mL/min/g")
     with pytest.raises(InvalidValue, match="no map of flow"):
         flow_report(trained.folder, replace(study, rest=nowhere))
