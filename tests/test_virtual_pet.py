@@ -50,16 +50,19 @@ def test_what_an_injection_leaves_halves_with_every_half_life() -> None:
 
 @pytest.mark.slow
 def test_a_study_is_the_same_bytes_twice_and_is_read_back_as_rest_and_stress(tmp_path: Path) -> None:
-    settings = PetPatientSettings(seed=4, disease="LAD")
+    settings = PetPatientSettings(seed=4, disease="LAD", gated=True)
     for name in ("one", "two"):
         simulate_pet_patient(settings, tmp_path / name)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
-    assert len(files) == 2 * 19 * 48 + 2
+    assert len(files) == 2 * (19 + 8) * 48 + 2
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
     found = io.read_paths([tmp_path / "one" / "dicom"])
     assert not found.skipped
-    series = {one.state.value: one for one in found.study.series}
+    gated = {one.state.value: one for one in found.study.series if one.kind == "GATED PET"}
+    assert set(gated) == {"rest", "stress"}
+    assert all(isinstance(one.image, Volume) and one.image.n_frames == 8 for one in gated.values())
+    series = {one.state.value: one for one in found.study.series if one.kind != "GATED PET"}
     assert set(series) == {"rest", "stress"}
     for one in series.values():
         assert one.kind == "DYNAMIC PET"

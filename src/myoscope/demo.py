@@ -55,7 +55,7 @@ def write_pet_demo_study(
 
     io.refuse_existing(folder, replace=overwrite, sign=io.TRUTH_FILE)
     settings = PetPatientSettings(
-        seed=seed, site=SITE, index=_plain_pet_case(seed), disease=DISEASE, overwrite=overwrite
+        seed=seed, site=SITE, index=_plain_pet_case(seed), disease=DISEASE, gated=True, overwrite=overwrite
     )
     return simulate_pet_patient(settings, folder, progress=progress)
 

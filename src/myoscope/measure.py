@@ -65,23 +65,22 @@ def measure_wall(image: Volume, ventricle: heart.LeftVentricle, *, stated_fwhm_m
 
     A resolution that the user states is believed. Otherwise the camera's usual one is tried first; where the wall's
     edges are softer than that, the heart moved or the image was smoothed, and its thickness is the usual one for its
-    size.
+    size. So it is in gates, which are too noisy to tell it and whose volumes hang on it.
     """
     if stated_fwhm_mm is not None:
         stated = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=stated_fwhm_mm)
         return FittedWall(stated, stated_fwhm_mm, True, _implausible_thickness(stated))
-    still = image.summed()
     usual_fwhm_mm = heart.default_resolution_mm(image)
-    surfaces = heart.fit_surfaces(still, ventricle, resolution_fwhm_mm=usual_fwhm_mm)
-    if not heart.is_soft(still, surfaces, resolution_fwhm_mm=usual_fwhm_mm):
-        if image.frame_axis == "gate":
-            surfaces = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=usual_fwhm_mm)
-        return FittedWall(surfaces, usual_fwhm_mm, True, _implausible_thickness(surfaces))
+    why = "Gates are too noisy to tell how thick the wall is"
+    if image.frame_axis != "gate":
+        surfaces = heart.fit_surfaces(image, ventricle, resolution_fwhm_mm=usual_fwhm_mm)
+        if not heart.is_soft(image, surfaces, resolution_fwhm_mm=usual_fwhm_mm):
+            return FittedWall(surfaces, usual_fwhm_mm, True, _implausible_thickness(surfaces))
+        why = "The wall's edges are softer than the camera's resolution explains (breathing, beating, smoothing)"
     soft = heart.fit_soft_wall(image, ventricle, start_fwhm_mm=max(usual_fwhm_mm, 10.0))
     flag = Flag(
         "wall_thickness_assumed",
-        "The wall's edges are softer than the camera's resolution explains (breathing, beating, smoothing): its "
-        "thickness was taken to be the usual one for its size, and the cavity and wall volumes rest on that.",
+        f"{why}: its thickness was taken to be the usual one for its size, and cavity and wall volumes rest on that.",
         "info",
         {"usual_fwhm_mm": usual_fwhm_mm, "effective_fwhm_mm": round(soft.fwhm_mm, 1)},
     )
@@ -103,7 +102,10 @@ def wall_quantities(ventricle: heart.LeftVentricle, wall: FittedWall, still: Fit
     """Size of the ventricle; ``wall`` is gated where there are gates, ``still`` belongs to the ungated image."""
     outlined_mL = float(np.count_nonzero(ventricle.wall.array)) * ventricle.wall.grid.voxel_volume_mL
     thickness = Quantity(
-        "wall thickness, median", None, "mm", reason="the image is too soft to measure it; the usual one was taken"
+        "wall thickness, median",
+        None,
+        "mm",
+        reason="the image is too soft or too noisy to measure it; the usual one was taken",
     )
     if wall.thickness_measured:
         thickness = Quantity("wall thickness, median", float(np.median(wall.surfaces.thickness_mm)), "mm")

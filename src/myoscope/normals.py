@@ -1,6 +1,7 @@
 """Normal limits from the low-likelihood patients of cohorts, one signed file per kind of study.
 
-Patients of one sex, camera and tracer and one image of theirs (state, position, correction) make one file. A cohort
+Patients of one sex, camera and tracer and one image of theirs (state, position, correction; of dynamic PET the late
+frames) make one file. A cohort
 keeps polar maps and no walls, so cells weigh as on a wall of average shape. For the virtual centres the words for
 camera and tracer are those that their DICOM files carry, so that a study simulated there finds its limits.
 """
@@ -22,6 +23,7 @@ from myoscope.simulate.deficit import SHARE_OF_WALL
 from myoscope.simulate.sites import SITES, Position, State
 from myoscope.systems.perfusion_inputs import SAMPLED_BY
 from myoscope.virtual import kind_of
+from myoscope.virtual_pet import LATE_IMAGES, TRACER_WORDS
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -49,7 +51,7 @@ def limits_of_cohorts(
     tell = progress or (lambda step, fraction: None)
     maps: dict[StudyKind, list[FloatArray]] = {}
     for folder in folders:
-        kinds = {kind.name for kind in folder.kinds if kind.unit == "counts"}
+        kinds = {kind.name for kind in folder.kinds if kind.unit == "counts" or kind.name in LATE_IMAGES}
         low = np.flatnonzero(folder.cohort["population"] == _LOW_LIKELIHOOD)
         for image in _images():
             if image in kinds:
@@ -108,12 +110,22 @@ def write_limits_folder(
 
 
 def _images() -> tuple[str, ...]:
-    return tuple(f"{s}_{p}{c}" for s in _STATES for p in _POSITIONS for c in ("", "_ac"))
+    return (*(f"{s}_{p}{c}" for s in _STATES for p in _POSITIONS for c in ("", "_ac")), *LATE_IMAGES)
 
 
 def _kind(folder: io.CohortFolder, row: int, image: str) -> StudyKind:
-    state, position, *correction = image.split("_")
     sex, camera, tracer = (str(folder.cohort[name][row]) for name in ("sex", "camera", "tracer"))
+    if image in LATE_IMAGES:
+        return StudyKind(
+            sex=sex,
+            tracer=TRACER_WORDS.get(tracer, tracer),
+            camera=camera,
+            position="supine",
+            state=LATE_IMAGES[image],
+            corrected=True,
+            processing=AS_STORED,
+        )
+    state, position, *correction = image.split("_")
     site = SITES.get(str(folder.cohort["site"][row])) if "site" in folder.cohort.values else None
     corrected = correction == ["ac"]
     if site is not None and (site.camera, site.tracer) == (camera, tracer):

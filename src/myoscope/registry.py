@@ -32,6 +32,7 @@ import numpy as np
 import myoscope
 from myoscope import io
 from myoscope.core import Cohort, InvalidValue, MyoscopeError, OutputError
+from myoscope.simulate.person import Sex
 from myoscope.simulate.pet_tracers import PetTracerName, pet_tracer
 from myoscope.simulate.referral import POPULATIONS, Population
 from myoscope.simulate.sites import SITES, State, site_named
@@ -86,7 +87,7 @@ class RegistrySettings:
             raise InvalidValue(f"a population is {', '.join(POPULATIONS)}, not {self.population!r}")
         if self.pet is not None:
             pet_tracer(self.pet)
-            if self.all_positions or self.even_sexes or set(self.states) != {"stress", "rest"}:
+            if self.all_positions or set(self.states) != {"stress", "rest"}:
                 raise InvalidValue("a PET registry images rest and stress of whoever comes, lying on the back")
         if not self.states or not set(self.states) <= {"stress", "rest"}:
             raise InvalidValue(f"states are stress and rest, got {', '.join(self.states) or 'none'}")
@@ -385,18 +386,19 @@ def _rows_of_parts(
 def _study(settings: RegistrySettings, index: int) -> StudyRow:
     number, site = settings.first_patient + index, settings.site_of(index)
     try:
+        sex: Sex | None = None
+        if settings.even_sexes:
+            sex = "M" if index // len(settings.sites) % 2 else "F"
+        about = settings.seed, site_named(site), settings.population, number
         if settings.pet is not None:
-            return image_pet_study(settings.seed, site_named(site), settings.population, number, tracer=settings.pet)
+            return image_pet_study(*about, tracer=settings.pet, sex=sex)
         return image_study(
-            settings.seed,
-            site_named(site),
-            settings.population,
-            number,
+            *about,
             states=settings.states,
             gated=settings.gated,
             all_positions=settings.all_positions,
             limits=io.shipped_limits(),
-            sex=("F", "M")[index // len(settings.sites) % 2] if settings.even_sexes else None,
+            sex=sex,
         )
     except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
         raise MyoscopeError(f"Patient {number} of site {site} could not be drawn: {error}") from error

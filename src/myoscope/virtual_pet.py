@@ -24,7 +24,9 @@ from myoscope.physics.decay import decay_constant_per_s
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
 from myoscope.simulate.dynamic_pet import DynamicScene, MotionHabit, dynamic_scene, pet_perfusion
 from myoscope.simulate.flow_traits import has_traits, trait_factors, transmural_flow
+from myoscope.simulate.gated_pet import gated_scan
 from myoscope.simulate.patient import Disease, VirtualPatient, draw_patient
+from myoscope.simulate.person import Sex
 from myoscope.simulate.pet_camera import PetCamera
 from myoscope.simulate.pet_tracers import PetTracerName, pet_tracer
 from myoscope.simulate.population_columns import POPULATION_COLUMNS, Value
@@ -44,6 +46,9 @@ TRACER_WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Tracers as DICOM files say them."""
+CAMERA = "virtual PET"
+LATE_IMAGES: Mapping[str, str] = MappingProxyType({f"{state}_late": state for state in ("stress", "rest")})
+"""Maps of a PET registry that show relative perfusion, and the state of each."""
 MINUTES_BETWEEN: Mapping[str, float] = MappingProxyType(
     {"rubidium": 15.0, "ammonia": 60.0, "water": 15.0, "flurpiridaz": 60.0}
 )
@@ -56,7 +61,9 @@ _RESERVE_FLOOR = 0.02  # mL/min/g; no ratio is taken to less
 class PetPatientSettings:
     """One virtual PET study: whose, and with which tracer and camera.
 
-    The site says where the patient comes from; its camera for single photons plays no part.
+    The site says where the patient comes from; its camera for single photons plays no part. ``sex`` None leaves it to
+    the site's population. ``gated`` adds the late
+    frames of each state once more, sorted by the beat.
     """
 
     seed: int
@@ -65,8 +72,10 @@ class PetPatientSettings:
     index: int = 0
     population: Population = "all"
     disease: Disease = "any"
+    sex: Sex | None = None
     camera: PetCamera = field(default_factory=PetCamera)
     habit: MotionHabit = field(default_factory=MotionHabit)
+    gated: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -76,16 +85,19 @@ class PetPatientSettings:
     def patient(self) -> VirtualPatient:
         """The patient whom these settings mean."""
         site = site_named(self.site) if isinstance(self.site, str) else self.site
-        return draw_patient(self.seed, site=site, population=self.population, index=self.index, disease=self.disease)
+        return draw_patient(
+            self.seed, site=site, population=self.population, index=self.index, disease=self.disease, sex=self.sex
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PetScan:
-    """One state: the image as the camera gives it, and the scene that it shows."""
+    """One state: the image as the camera gives it, gated too where asked for, and the scene that it shows."""
 
     scene: DynamicScene
     image: Volume
     displacement_mm: FloatArray
+    gated: Volume | None = None
 
 
 def scan_pet(
@@ -95,8 +107,12 @@ def scan_pet(
     camera: PetCamera | None = None,
     habit: MotionHabit | None = None,
     again: int = 0,
+    gated: bool = False,
 ) -> dict[str, PetScan]:
-    """Rest, then stress, with what rest has left; ``again`` counts repetitions, each with its own noise and motion."""
+    """Rest, then stress, with what rest has left; ``again`` counts repetitions, each with its own noise and motion.
+
+    Gated images are of the late frames, without motion and without what an injection before has left.
+    """
     camera, habit = camera or PetCamera(), habit or MotionHabit()
     scans: dict[str, PetScan] = {}
     left_over = None
@@ -106,7 +122,12 @@ def scan_pet(
         rng = patient.rng(purpose)
         motion = habit.draw(scene.frames, rng=rng)
         image = scene.scan(rng=rng, camera=camera, motion=motion, left_over=left_over)
-        scans[state] = PetScan(scene, image, motion.displacement_mm)
+        beats = None
+        if gated:
+            late_s = flow_study.protocol_of(tracer).late_from_s
+            rng = patient.rng(f"{purpose} gated")
+            beats = gated_scan(patient, scene, from_s=late_s, camera=camera, rng=rng)
+        scans[state] = PetScan(scene, image, motion.displacement_mm, beats)
         left_over = scene.left_at(60 * MINUTES_BETWEEN[tracer])
     return scans
 
@@ -133,10 +154,12 @@ def simulate_pet_patient(
         (folder / "dicom").mkdir()
         (folder / io.TRUTH_FOLDER).mkdir()
         tell("rest and stress: scanning", 0.1)
-        scans = scan_pet(patient, settings.tracer, camera=settings.camera, habit=settings.habit)
+        scans = scan_pet(patient, settings.tracer, camera=settings.camera, habit=settings.habit, gated=settings.gated)
         for number, (state, scan) in enumerate(scans.items()):
             tell(f"{state}: writing", 0.4 + 0.25 * number)
-            _write_scan(patient, settings, state, scan, folder / "dicom", number)
+            _write_scan(patient, settings, state, scan, scan.image, folder / "dicom", number)
+            if scan.gated is not None:
+                _write_scan(patient, settings, state, scan, scan.gated, folder / "dicom", number)
         tell("writing the truth", 0.95)
         truth = pet_truth(patient, settings.tracer, scans)
         text = json.dumps(truth, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -149,12 +172,20 @@ def simulate_pet_patient(
 
 
 def _write_scan(
-    patient: VirtualPatient, settings: PetPatientSettings, state: str, scan: PetScan, folder: Path, number: int
+    patient: VirtualPatient,
+    settings: PetPatientSettings,
+    state: str,
+    scan: PetScan,
+    image: Volume,
+    folder: Path,
+    number: int,
 ) -> None:
+    """One image of a state, dynamic or gated, as a series of its own."""
     person, agent = patient.facts.person, scan.scene.tracer
+    kind = "gated" if image.frame_axis == "gate" else "dynamic"
     io.write_pt(
-        scan.image,
-        folder / f"{state}-dynamic",
+        image,
+        folder / f"{state}-{kind}",
         io.NmDescription(
             patient_name=f"Synthetic^{patient.identifier}",
             patient_id=f"SYNTHETIC-{patient.identifier}",
@@ -165,13 +196,13 @@ def _write_scan(
             corrected=True,
             tracer=TRACER_WORDS[agent.name],
             dose_MBq=agent.dose_MBq[state],
-            camera="virtual PET",
+            camera=CAMERA,
             manufacturer=MANUFACTURER,
             study_description="Virtual myocardial blood flow study",
-            series_description=f"{state} dynamic {agent.name}, synthetic",
-            series_label=f"{state} dynamic",
+            series_description=f"{state} {kind} {agent.name}, synthetic",
+            series_label=f"{state} {kind}",
             place_label="supine",
-            series_number=number + 1,
+            series_number=number + (1 if kind == "dynamic" else 11),
             uid_seed=f"myoscope virtual pet {patient.identifier} {settings}",
             comments=COMMENT,
         ),
@@ -198,10 +229,16 @@ def pet_truth(patient: VirtualPatient, tracer: str, scans: Mapping[str, PetScan]
         "traits": {name: bool(present) for name, present in has_traits(person).items()},
         "trait_factors": {"rest": rest_factor, "stress": stress_factor},
         "distribution_volume_mL_mL": {state: scan.scene.muscle_volume for state, scan in scans.items()},
+        "function": {state: _function(patient, state) for state in scans},
         "displacement_mm": {state: scan.displacement_mm.tolist() for state, scan in scans.items()},
         "frame_start_s": {state: scan.scene.frames.start_s.tolist() for state, scan in scans.items()},
         "person": {name: value for name, value in patient.row().items() if _plain(value)},
     }
+
+
+def _function(patient: VirtualPatient, state: str) -> dict[str, float]:
+    beating = patient.beating(state, "supine")  # type: ignore[arg-type]
+    return {"edv_mL": beating.edv_mL, "esv_mL": beating.esv_mL, "ef_percent": beating.ef_percent}
 
 
 def _plain(value: Value) -> bool:
@@ -230,6 +267,7 @@ _SHORT: dict[str, str] = {"left ventricle": ""} | {vessel: f"_{vessel.lower()}" 
 _STATES = ("stress", "rest")
 
 PET_COLUMNS: tuple[Column, ...] = (
+    Column("camera", "camera, as DICOM files would say it"),
     Column("tracer", "what was injected"),
     Column("rest_rate_pressure", "heart rate (bpm) times systolic pressure (mmHg) at rest"),
     *(Column(f"{state}_dose_MBq", f"activity injected for {state}", "MBq") for state in _STATES),
@@ -270,7 +308,8 @@ def pet_study_maps() -> tuple[io.MapKind, ...]:
     kinds += [io.MapKind(f"{state}_flow_error", f"its standard error, {state}", "mL/min/g") for state in _STATES]
     kinds.append(io.MapKind("reserve", "measured stress flow over rest flow", "1"))
     kinds += [
-        io.MapKind(f"{state}_late", f"activity of the wall in late frames, {state}", "kBq/mL") for state in _STATES
+        io.MapKind(name, f"activity of the wall in late frames, {state}", "kBq/mL")
+        for name, state in LATE_IMAGES.items()
     ]
     kinds += [
         io.MapKind(f"truth_{state}_flow", f"true blood flow of the wall, {state}", "mL/min/g") for state in _STATES
@@ -279,17 +318,24 @@ def pet_study_maps() -> tuple[io.MapKind, ...]:
 
 
 def image_pet_study(
-    seed: int, site: Site, population: Population, index: int, *, tracer: PetTracerName = "rubidium"
+    seed: int,
+    site: Site,
+    population: Population,
+    index: int,
+    *,
+    tracer: PetTracerName = "rubidium",
+    sex: Sex | None = None,
 ) -> StudyRow:
     """Draw, scan and measure one patient for a registry.
 
     Where flow could not be measured its maps are missing and ``<state>_flow_found`` says why.
     """
-    settings = PetPatientSettings(seed, tracer, site, index, population)
+    settings = PetPatientSettings(seed, tracer, site, index, population, sex=sex)
     patient, agent = settings.patient(), pet_tracer(tracer)
     person = patient.facts.person
     values: dict[str, Value] = {**patient.row(), **dict.fromkeys((c.name for c in PET_COLUMNS), np.nan)}
     values |= {
+        "camera": f"{MANUFACTURER} {CAMERA}",
         "tracer": tracer,
         "rest_rate_pressure": person.rest_heart_rate_bpm * person.rest_systolic_mmHg,
         **{f"{state}_dose_MBq": agent.dose_MBq[state] for state in _STATES},

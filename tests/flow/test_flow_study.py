@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from myoscope import flow_study
+from myoscope import flow_study, measure, quantify
 from myoscope.analyze import Settings, analyze_study
 from myoscope.core import InvalidValue, PairResult, Series, SeriesResult, Stated, Study, Surfaces, Volume
 from myoscope.simulate.dynamic_pet import DynamicScene, FrameMotion, MotionHabit, dynamic_scene
+from myoscope.simulate.gated_pet import gated_scan
 from myoscope.simulate.patient import draw_patient
 from myoscope.simulate.pet_camera import PetCamera
 
@@ -40,6 +41,20 @@ def data(image: Volume, wall: Surfaces) -> flow_study.FlowData:
 
 def truth(rest: DynamicScene, data: flow_study.FlowData) -> float:
     return float((rest.flow * data.static.weights("surface")).sum())
+
+
+def test_gates_add_up_to_the_late_image_and_eject_what_the_heart_does(rest: DynamicScene, image: Volume) -> None:
+    patient = draw_patient(PATIENT, site="harbour")
+    late_s = flow_study.protocol_of("rubidium").late_from_s
+    gates = gated_scan(patient, rest, from_s=late_s, camera=PetCamera(), rng=None)
+    late = rest.frames.start_s >= late_s - 0.5
+    share = rest.frames.duration_s[late] / rest.frames.duration_s[late].sum()
+    mean = np.tensordot(share, np.asarray(image.array, float)[late], axes=1)
+    np.testing.assert_allclose(np.asarray(gates.array).mean(axis=0), mean, rtol=2e-3, atol=2e-3 * mean.max())
+    ventricle, _ = flow_study.find_ventricle(image, "rubidium")
+    found = quantify.ventricular_function(measure.measure_wall(gates, ventricle).surfaces)
+    assert found.ef_percent == pytest.approx(patient.beating("rest", "supine").ef_percent, abs=6)
+    assert found.edv_mL == pytest.approx(patient.beating("rest", "supine").edv_mL, rel=0.15)
 
 
 def test_the_flow_that_was_put_in_comes_out(rest: DynamicScene, data: flow_study.FlowData) -> None:
@@ -106,7 +121,7 @@ def test_the_heart_is_found_with_water_which_leaves_muscle_as_fast_as_blood() ->
 
 def test_every_named_model_belongs_to_one_tracer_and_an_unknown_one_is_refused() -> None:
     names = [name for protocol in flow_study.PROTOCOLS.values() for name in protocol.models]
-    assert len(names) == len(set(names)) == 17
+    assert len(names) == len(set(names)) == 19
     with pytest.raises(InvalidValue, match="lortie"):
         flow_study.model_named("guesswork")
 

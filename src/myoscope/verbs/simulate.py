@@ -62,6 +62,7 @@ class State(StrEnum):
 simulate = typer.Typer(no_args_is_help=True, help="Simulate virtual patients: one study, or a registry.")
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed: the same seed gives the same patients.")]
+EvenSexes = Annotated[bool, typer.Option("--even-sexes", help="As many women as men at each site.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes at work, one thread each.")]
 
 
@@ -117,6 +118,7 @@ def simulate_pet_patient(
     index: Annotated[int, typer.Option(min=0, help="Number of the patient under this seed.")] = 0,
     population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
     disease: Annotated[Disease, typer.Option(help="What the patient shall have.")] = Disease.ANY,
+    gated: Annotated[bool, typer.Option("--gated", help="Also the late frames, sorted by the beat.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -136,6 +138,7 @@ def simulate_pet_patient(
             index=index,
             population=population.value,
             disease=disease.value,
+            gated=gated,
             overwrite=overwrite,
         )
         with progress_bar(quiet) as progress:
@@ -154,6 +157,7 @@ def simulate_pet_registry(
     tracer: Annotated[PetTracer, typer.Option(help="What is injected.")] = PetTracer.RUBIDIUM,
     population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
     workers: Workers = 1,
+    even_sexes: EvenSexes = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -171,6 +175,7 @@ def simulate_pet_registry(
             patients=patients,
             sites=tuple(name for words in site for name in words.split(",")),
             population=population.value,
+            even_sexes=even_sexes,
             pet=tracer.value,
         )
         _write_registry(settings, "virtual PET patients", out, workers=workers, overwrite=overwrite, quiet=quiet)
@@ -189,7 +194,7 @@ def simulate_registry(
     all_positions: Annotated[
         bool, typer.Option("--all-positions", help="Stress in every position of the site, not the first alone.")
     ] = False,
-    even_sexes: Annotated[bool, typer.Option("--even-sexes", help="As many women as men at each site.")] = False,
+    even_sexes: EvenSexes = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
