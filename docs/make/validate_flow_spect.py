@@ -255,7 +255,7 @@ show it, the published study had another camera, and its constants of extraction
 * Extraction in the virtual patients is the curve by which flow is measured, and the mu map is the true one.
 * The width of intervals and the level from which a flow is called doubtful are taken over from PET: images without
   noise are doubted as well (seed 11 at rest, 0.87 of the truth).
-* Blood in the cavity of a small heart is seen too faint, and nothing corrects that: flow comes out too high there.
+* Whether the blood of small cavities is seen too faint, which would make flow too high there, was not looked into.
 * So few patients that their mean says little.
 """
 
