@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from myoscope import io, normals
 from myoscope.cli import app
-from myoscope.core import CardiacFrame, Cohort, Column, Grid, InvalidValue
+from myoscope.core import CardiacFrame, Cohort, Column, Grid, InvalidValue, StudyKind
 from myoscope.heart import sample_wall
 from myoscope.simulate import lv_phantom
 from myoscope.simulate.sites import SITES
@@ -15,7 +15,18 @@ from myoscope.virtual import kind_of
 LEVEL = {"F": 90.0, "M": 70.0}
 
 
-def write_cohort(folder: Path, *, n: int, site: str = "harbour", made_by: str = "virtual patients, not people") -> Path:
+IMAGE = io.MapKind("stress_supine", "uptake", "counts")
+
+
+def write_cohort(
+    folder: Path,
+    *,
+    n: int,
+    site: str = "harbour",
+    made_by: str = "virtual patients, not people",
+    kind: io.MapKind = IMAGE,
+    **said: str,
+) -> Path:
     """Even walls whose level tells the sexes apart, and twice as many sick people with none of it."""
     rng = np.random.default_rng(3)
     about = SITES.get(site, SITES["harbour"])
@@ -26,10 +37,9 @@ def write_cohort(folder: Path, *, n: int, site: str = "harbour", made_by: str = 
     base[population == "referred"] *= 0.01
     maps = base * rng.normal(1, 0.05, base.shape)
     columns = tuple(Column(name, name) for name in ("sex", "camera", "tracer", "site", "population"))
-    words = {"camera": about.camera, "tracer": about.tracer, "site": site}
+    words = {"camera": about.camera, "tracer": about.tracer, "site": site} | said
     values = {"sex": sex, "population": population, **{k: np.array([v] * len(sex)) for k, v in words.items()}}
     names = np.array([f"p{k}" for k in range(len(sex))])
-    kind = io.MapKind("stress_supine", "uptake", "counts")
     io.write_cohort(folder, Cohort(names, names, columns, values, (made_by,)), {kind: maps})
     return folder
 
@@ -48,6 +58,16 @@ def test_limits_of_a_virtual_centre_fit_the_studies_it_writes(tmp_path: Path) ->
     study = kind_of(SITES["harbour"], "F", "stress", "supine", corrected=False)
     assert not found[0].kind.differences(study)
     assert found[0].kind.differences(kind_of(SITES["coast"], "F", "stress", "supine", corrected=False))
+
+
+def test_late_frames_of_pet_make_limits_that_fit_a_study_with_their_tracer(tmp_path: Path) -> None:
+    late = io.MapKind("rest_late", "activity of late frames", "kBq/mL")
+    folder = write_cohort(tmp_path / "c", n=20, kind=late, camera="Maker scanner", tracer="rubidium")
+    found = normals.limits_of_cohorts([io.read_cohort(folder)])
+    study = StudyKind(
+        sex="M", tracer="Rb-82 chloride", camera="Maker scanner", position="supine", state="rest", corrected=True
+    )
+    assert [one.kind.differences(study) for one in found] == [("the limits are for sex F, the study has M",), ()]
 
 
 def test_limits_are_of_maps_as_an_analysis_samples_them(tmp_path: Path) -> None:

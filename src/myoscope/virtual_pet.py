@@ -39,7 +39,7 @@ Progress = Callable[[str, float], None]
 
 TRACER_WORDS: Mapping[str, str] = MappingProxyType(
     {
-        "rubidium": "Rb-82 rubidium",
+        "rubidium": "Rb-82 chloride",
         "ammonia": "N-13 ammonia",
         "water": "O-15 water",
         "flurpiridaz": "F-18 flurpiridaz",
