@@ -55,10 +55,10 @@ FALLS_SHORT = (
     "* The limits come from 20 studies of each sex and centre, smoothed maps of normal people deviate by 7 % "
     "from cell to cell on average, and a deficit of less than about 18 % of a place's counts is not counted, "
     "neither in truth nor in the image.",
-    "* Ejection fractions come out low by 3 to 8 points, since end-systolic cavities come out large. Images "
-    "of five further hearts without noise, blurred by a Gaussian, show two causes: gates keep two harmonics "
-    "of the beat and one of the valve plane, which costs 2 points and lowers the noise, and the wall's freely "
-    "fading end costs 1.5. Column cameras lose 3 more.",
+    "* Ejection fractions come out low by 1 to 5 points, most with column cameras, which find large cavities too small "
+    "and small ones too large. Images of five further hearts without noise, blurred by a Gaussian, showed that gates "
+    "keeping two harmonics of the beat cost 2 points and lower the noise. Where a camera looks along the axis, the "
+    "ridge of the wall is seen up to a millimetre inside its place.",
     "* Phase through the whole chain is mostly noise: ten hearts with bundle branch block and ten with an "
     "infarct are not told from normal ones with certainty.",
     "* Repeatability is told from one noisy scan against one without noise and not from repeated scans.",
