@@ -36,7 +36,6 @@ MODELS: dict[str, Callable[[], CompartmentModel]] = {
     "alessio": flow.alessio,
     "degrado": flow.degrado,
     "hutchins": flow.hutchins,
-    "hutchins, plasma": lambda: flow.hutchins(metabolites_per_min=0.077),
     "ucla": flow.ucla,
     "ucla, plasma": lambda: flow.ucla(metabolites_per_min=0.077),
     "iida": flow.iida,

@@ -55,6 +55,7 @@ def data(image: Volume, wall: Surfaces) -> flow_study.FlowData:
     return flow_study.gather(image, wall, "sestamibi")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", list(flow_study.PROTOCOLS["sestamibi"].models))
 def test_the_flow_that_was_put_in_comes_out(scene: SpectScene, data: flow_study.FlowData, model: str) -> None:
     settings = replace(data.settings, model=flow_study.model_named(model))
@@ -66,6 +67,7 @@ def test_the_flow_that_was_put_in_comes_out(scene: SpectScene, data: flow_study.
     assert not found.failed
 
 
+@pytest.mark.slow
 def test_a_still_heart_is_found_still_and_a_jump_is_found(image: Volume, wall: Surfaces) -> None:
     late = flow_study.late_frames(image, "sestamibi")
     still = find_relative_shifts(image, wall, late=late).displacement_mm
@@ -104,6 +106,7 @@ def test_nothing_injected_gives_no_counts_and_a_rest_dose_left_over_gives_its_ow
     np.testing.assert_allclose(counts / counts[0], decayed / decayed[0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_second_injection_of_nothing_leaves_nothing(image: Volume, wall: Surfaces) -> None:
     last = np.asarray(image.array)[-1]
     second = image.like(np.broadcast_to(last * share_left("Tc-99m", 3600.0), image.array.shape).copy(), "left over")
