@@ -8,9 +8,8 @@ and territories at once -> maps and numbers with intervals; then stress over res
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -24,7 +23,6 @@ from myoscope.core import (
     FlowResult,
     InvalidValue,
     PolarMap,
-    Projections,
     Quantity,
     RegionValue,
     ReserveResult,
@@ -33,21 +31,19 @@ from myoscope.core import (
     segment_table,
 )
 from myoscope.core.geometry import FloatArray
-from myoscope.correct.frame_motion import FrameShifts, find_frame_shifts, find_relative_shifts
+from myoscope.correct.frame_motion import FrameShifts
 from myoscope.correct.residual import residual_image, subtract_residual
-from myoscope.correct.tew import estimate_scatter
+from myoscope.dynamic_spect import dynamic_image as dynamic_image
+from myoscope.flow_protocols import PROTOCOLS as PROTOCOLS
+from myoscope.flow_protocols import Threshold
+from myoscope.flow_protocols import flow_tracer as flow_tracer
+from myoscope.flow_protocols import model_named as model_named
+from myoscope.flow_protocols import protocol_of as protocol_of
 from myoscope.physics.decay import decay_constant_per_s, share_left
 from myoscope.physics.frames import Frames
 from myoscope.quantify import flow as models
 from myoscope.quantify.flow import Blood, FlowEstimate, FlowModel, OneTissue, WallCurves, frame_weights
-from myoscope.quantify.flow.blur import (
-    EDGE_DEPTHS_MM,
-    OUTER_EDGE_MM,
-    Blur,
-    blur_from_blood,
-    edge_regions,
-    outside_share,
-)
+from myoscope.quantify.flow.blur import EDGE_DEPTHS_MM, Blur, blur_from_blood, edge_regions, outside_share
 from myoscope.quantify.flow.capacity import HOUSTON, CapacityClasses, capacity_class, capacity_shares
 from myoscope.quantify.flow.indices import (
     REFERENCE_RATE_PRESSURE,
@@ -59,127 +55,6 @@ from myoscope.quantify.flow.indices import (
 from myoscope.quantify.flow.input_function import InputRegion, factor_curves, left_region, right_region
 from myoscope.quantify.flow.interval_constants import UNSEEN_LOG_SD
 from myoscope.quantify.flow.wall_place import WallPlace, read_frames, wall_curves
-from myoscope.reconstruct import Gaussian, ReconstructionSettings, photopeak, reconstruct_frames
-
-FlowTracer = Literal["rubidium", "ammonia", "water", "flurpiridaz", "sestamibi", "tetrofosmin"]
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """Below ``value`` is called abnormal, after ``source``."""
-
-    value: float
-    source: str
-
-    def said(self) -> str:
-        return f"abnormal below {self.value:g} ({self.source})"
-
-
-@dataclass(frozen=True, slots=True)
-class TracerProtocol:
-    """What the chain must know of a tracer: its nuclide, when muscle stands out, and the models it is measured with.
-
-    The first of ``models`` is the usual one. ``low_flow`` and ``low_reserve`` are what is called abnormal, with their
-    sources, None where no limit is known. ``leaves_muscle`` says that muscle never outshines blood: it shows once the
-    image of blood is taken off. ``resolution_fwhm_mm`` is the resolution of a usual image where nobody states it,
-    ``wall_fit_fwhm_mm`` that of camera and beating together: what its wall is fitted with; ``outer_edge_mm`` how much
-    nearer than so fitted the epicardium is; ``input_region`` where left blood is best read. With ``measured_shares``
-    retention models are told how much of each sample is blood and how much muscle, as the passing of the bolus shows;
-    their own constants were set for sharper images. ``find_shifts`` finds how the heart lay in each frame.
-    """
-
-    nuclide: str
-    late_from_s: float
-    models: Mapping[str, Callable[[], FlowModel]]
-    low_flow: Threshold | None
-    low_reserve: Threshold
-    leaves_muscle: bool = False
-    resolution_fwhm_mm: float = 7.0
-    wall_fit_fwhm_mm: float = 8.0
-    outer_edge_mm: float = OUTER_EDGE_MM
-    input_region: InputRegion = "basal"
-    measured_shares: bool = False
-    find_shifts: Callable[..., FrameShifts] = find_frame_shifts
-
-    @property
-    def model(self) -> Callable[[], FlowModel]:
-        return next(iter(self.models.values()))
-
-
-def _technetium(tracer: str) -> TracerProtocol:
-    """Dynamic SPECT with a technetium tracer, as `dynamic_image` makes it of projections."""
-    return TracerProtocol(
-        "Tc-99m",
-        120.0,
-        {
-            f"{tracer}-one-tissue": partial(models.tc99m_one_tissue, tracer, washout="none"),
-            f"{tracer}-net-retention": partial(models.net_retention, tracer, late_from_min=2.0),
-        },
-        None,
-        Threshold(2.1, "Agostini et al., Eur J Nucl Med Mol Imaging 2018;45:1079, sestamibi, as quoted"),
-        resolution_fwhm_mm=SPECT_RESOLUTION_FWHM_MM,
-        wall_fit_fwhm_mm=SPECT_WALL_FIT_FWHM_MM,
-        outer_edge_mm=SPECT_OUTER_EDGE_MM,
-        # Behind the valve a limited set of views shows blood too faint, and the liver's glow reaches it.
-        input_region="cavity",
-        measured_shares=True,
-        find_shifts=find_relative_shifts,
-    )
-
-
-SPECT_RESOLUTION_FWHM_MM = 14.0
-"""Resolution of a dynamic image as `dynamic_image` makes it: the blur that brings true activity about the heart of a
-virtual patient nearest to it (multi-pinhole camera, seed 3: 14 to 16 mm, blood and wall alike)."""
-SPECT_WALL_FIT_FWHM_MM = 14.0
-SPECT_OUTER_EDGE_MM = 2.0
-"""Walls of such images are fitted 2.4 mm (seed 3) and 5.8 mm (seed 600) thicker than mass over area says; half of the
-mean of the two."""
-_RESERVE_LIMIT = Threshold(2.0, "guideline level; more events below it in the meta-analyses of PET, hazard ratio 2.11")
-
-PROTOCOLS: Mapping[str, TracerProtocol] = {
-    "rubidium": TracerProtocol(
-        "Rb-82",
-        120.0,
-        {
-            "lortie": models.lortie,
-            "el-fakhri": models.el_fakhri,
-            "alessio": models.alessio,
-            "sitek": models.sitek,
-            "katoh": models.katoh,
-            "herrero": models.herrero,
-            "yoshida": models.yoshida,
-            "lautamaki": models.lautamaki,
-        },
-        None,
-        _RESERVE_LIMIT,
-    ),
-    "ammonia": TracerProtocol(
-        "N-13",
-        240.0,
-        {
-            "ucla": models.ucla,
-            "ucla-plasma": partial(models.ucla, metabolites_per_min=models.METABOLITES_PER_MIN),
-            "degrado": models.degrado,
-            "hutchins": models.hutchins,
-            "hutchins-plasma": partial(models.hutchins, metabolites_per_min=models.METABOLITES_PER_MIN),
-        },
-        None,
-        _RESERVE_LIMIT,
-    ),
-    "water": TracerProtocol(
-        "O-15",
-        60.0,
-        {"iida": models.iida},
-        Threshold(2.3, "Danad et al., J Am Coll Cardiol 2014;64:1464, against FFR, as quoted"),
-        Threshold(2.5, "Danad et al., J Am Coll Cardiol 2014;64:1464, against FFR, as quoted"),
-        leaves_muscle=True,
-    ),
-    "flurpiridaz": TracerProtocol("F-18", 300.0, {"flurpiridaz": models.flurpiridaz}, None, _RESERVE_LIMIT),
-    "sestamibi": _technetium("sestamibi"),
-    "tetrofosmin": _technetium("tetrofosmin"),
-}
-_NUCLIDE_TRACERS = {"Rb-82": "rubidium", "N-13": "ammonia", "O-15": "water", "F-18 flurpiridaz": "flurpiridaz"}
-_TECHNETIUM_TRACERS = ("sestamibi", "tetrofosmin")
 
 DEPTHS_MM = (-7.0, -5.0, -3.0, -1.0)
 """Where curves are read: from the inner side to just inside the middle of the wall, so that little lies outside it."""
@@ -195,9 +70,9 @@ class FlowSettings:
     """What a user may choose about flow.
 
     ``model``, ``input_region`` (where left blood is read, or ``factors``) and ``resolution_fwhm_mm`` None take the
-    tracer's usual one;
-    ``motion`` whether frames are aligned; ``global_volume`` ties washout to uptake by one distribution volume of the
-    whole heart where the model has one; ``outside`` leaves out what of a sample lies beyond the wall.
+    tracer's usual one; ``motion`` whether frames are aligned; ``global_volume`` ties washout to uptake by one
+    distribution volume of the whole heart where the model has one; ``outside`` leaves out what of a sample lies beyond
+    the wall.
     """
 
     model: FlowModel | None = None
@@ -228,99 +103,6 @@ class FlowData:
     unit: str
     settings: FlowSettings
     flags: tuple[Flag, ...]
-
-
-def protocol_of(tracer: str) -> TracerProtocol:
-    """The protocol of a tracer by name.
-
-    Raises
-    ------
-    InvalidValue
-        If flow cannot be measured with it here.
-    """
-    if tracer not in PROTOCOLS:
-        raise InvalidValue(f"flow is measured with {', '.join(PROTOCOLS)}, not with {tracer!r}")
-    return PROTOCOLS[tracer]
-
-
-def flow_tracer(stated: str | None) -> str:
-    """The tracer that a series states, as this chain calls it.
-
-    Raises
-    ------
-    InvalidValue
-        If the series states none, or one that flow is not measured with.
-    """
-    if stated is None:
-        raise InvalidValue("the files do not say which tracer was injected")
-    for words, tracer in _NUCLIDE_TRACERS.items():
-        if stated.startswith(words):
-            return tracer
-    for tracer in _TECHNETIUM_TRACERS:
-        if tracer in stated.lower():
-            return tracer
-    raise InvalidValue(f"flow is measured with {', '.join(PROTOCOLS)}, not with {stated}")
-
-
-def model_named(name: str) -> FlowModel:
-    """A flow model by its name.
-
-    Raises
-    ------
-    InvalidValue
-        If there is none.
-    """
-    known = {n: make for protocol in PROTOCOLS.values() for n, make in protocol.models.items()}
-    if name not in known:
-        raise InvalidValue(f"a flow model is {', '.join(known)}, not {name!r}")
-    return known[name]()
-
-
-SPECT_RECONSTRUCTION = ReconstructionSettings("osem", 8, 8, post_filter=Gaussian(6.0))
-"""How frames of projections become images unless settings say otherwise."""
-
-
-def dynamic_image(
-    frames: Sequence[Projections],
-    tracer: str,
-    *,
-    frame_start_s: Sequence[float],
-    attenuation: Volume | None = None,
-    settings: ReconstructionSettings = SPECT_RECONSTRUCTION,
-) -> Volume:
-    """The dynamic image of a SPECT scan, counts/s corrected for decay to its start, of the projections of its frames.
-
-    Scatter is modelled as the window below the photopeak tells of it, where there is one. With ``attenuation`` (1/cm,
-    in the place of the image) photons that the body stopped are made up for; without it the image shows deep blood and
-    the wall's deep parts too faint, flow comes out too high, and ``made_by`` says so. No calibration is needed: wall
-    and blood share one scale, and flow is a ratio of the two.
-
-    Raises
-    ------
-    InvalidValue
-        If flow cannot be measured with the tracer, or a frame is gated or of unknown duration.
-    GeometryMismatch
-        If the frames were not taken from the same places.
-    """
-    protocol = protocol_of(tracer)
-    peak = photopeak(_added_up(frames))
-    estimates = [estimate_scatter(one, photopeak=peak) for one in frames]
-    known = [np.asarray(one.counts[0], np.float32) for one in estimates if one is not None]
-    return reconstruct_frames(
-        frames,
-        frame_start_s=frame_start_s,
-        settings=settings,
-        attenuation=attenuation,
-        scatter=np.stack(known) if len(known) == len(estimates) and known else None,
-        nuclide=protocol.nuclide,
-    )
-
-
-def _added_up(frames: Sequence[Projections]) -> Projections:
-    """All counts of all frames, as one acquisition."""
-    if not frames:
-        raise InvalidValue("a dynamic scan has at least one frame of projections")
-    return replace(frames[0], counts=np.sum([np.asarray(one.counts, np.float64) for one in frames], axis=0))
 
 
 def late_frames(volume: Volume, tracer: str) -> NDArray[np.bool_]:

@@ -44,7 +44,7 @@ _SETTINGS_FILE = "registry.json"
 # What a registry's content hangs on.
 _MAKERS = (
     *("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify"),
-    *("flow_study.py", "measure.py", "virtual.py", "virtual_pet.py"),
+    *("flow_protocols.py", "flow_study.py", "measure.py", "virtual.py", "virtual_pet.py"),
 )
 _PROVENANCE = f"virtual patients, not people; myoscope {myoscope.__version__}"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

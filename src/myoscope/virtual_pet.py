@@ -31,7 +31,7 @@ from myoscope.simulate.pet_camera import PetCamera
 from myoscope.simulate.pet_tracers import PetTracerName, pet_tracer
 from myoscope.simulate.population_columns import POPULATION_COLUMNS, Value
 from myoscope.simulate.referral import Population
-from myoscope.simulate.sites import Site, site_named
+from myoscope.simulate.sites import Site, State, site_named
 from myoscope.virtual import COMMENT, MANUFACTURER, StudyRow
 
 Progress = Callable[[str, float], None]
@@ -229,15 +229,15 @@ def pet_truth(patient: VirtualPatient, tracer: str, scans: Mapping[str, PetScan]
         "traits": {name: bool(present) for name, present in has_traits(person).items()},
         "trait_factors": {"rest": rest_factor, "stress": stress_factor},
         "distribution_volume_mL_mL": {state: scan.scene.muscle_volume for state, scan in scans.items()},
-        "function": {state: _function(patient, state) for state in scans},
+        "function": {state: _function(patient, scan.scene.state) for state, scan in scans.items()},
         "displacement_mm": {state: scan.displacement_mm.tolist() for state, scan in scans.items()},
         "frame_start_s": {state: scan.scene.frames.start_s.tolist() for state, scan in scans.items()},
         "person": {name: value for name, value in patient.row().items() if _plain(value)},
     }
 
 
-def _function(patient: VirtualPatient, state: str) -> dict[str, float]:
-    beating = patient.beating(state, "supine")  # type: ignore[arg-type]
+def _function(patient: VirtualPatient, state: State) -> dict[str, float]:
+    beating = patient.beating(state, "supine")
     return {"edv_mL": beating.edv_mL, "esv_mL": beating.esv_mL, "ef_percent": beating.ef_percent}
 
 
