@@ -62,8 +62,7 @@ class PetPatientSettings:
     """One virtual PET study: whose, and with which tracer and camera.
 
     The site says where the patient comes from; its camera for single photons plays no part. ``sex`` None leaves it to
-    the site's population. ``gated`` adds the late
-    frames of each state once more, sorted by the beat.
+    the site's population. ``gated`` adds the late frames of each state once more, sorted by the beat.
     """
 
     seed: int

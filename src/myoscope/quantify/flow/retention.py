@@ -28,8 +28,7 @@ from myoscope.quantify.flow.wall_data import WallCurves
 
 @dataclass(frozen=True, slots=True)
 class Retention(FlowModel):
-    """A retention model; ``blood_share`` is V_b, ``muscle_share`` s where the curves have no
-    shares of their own."""
+    """A retention model; ``blood_share`` is V_b and ``muscle_share`` s where the curves have no shares of their own."""
 
     label: str
     extraction: UptakeCurve
