@@ -165,6 +165,23 @@ def flow_tracer(stated: str | None) -> str:
     raise InvalidValue(f"flow is measured with {', '.join(PROTOCOLS)}, not with {stated}")
 
 
+def model_for(tracer: str, chosen: FlowModel | None) -> FlowModel:
+    """The tracer's usual model, or the chosen one.
+
+    Raises
+    ------
+    InvalidValue
+        If flow cannot be measured with the tracer, or the chosen model is another tracer's: it would give a flow.
+    """
+    own = protocol_of(tracer)
+    if chosen is None:
+        return own.model()
+    of_others = {make().name for other in PROTOCOLS.values() for make in other.models.values()}
+    if chosen.name in of_others - {make().name for make in own.models.values()}:
+        raise InvalidValue(f"{chosen.name} is no model of {tracer}; those are {', '.join(own.models)}")
+    return chosen
+
+
 def model_named(name: str) -> FlowModel:
     """A flow model by its name.
 

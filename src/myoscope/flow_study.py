@@ -35,7 +35,7 @@ from myoscope.correct.frame_motion import FrameShifts
 from myoscope.correct.residual import residual_image, subtract_residual
 from myoscope.dynamic_spect import dynamic_image as dynamic_image
 from myoscope.flow_protocols import PROTOCOLS as PROTOCOLS
-from myoscope.flow_protocols import Threshold
+from myoscope.flow_protocols import Threshold, model_for
 from myoscope.flow_protocols import flow_tracer as flow_tracer
 from myoscope.flow_protocols import model_named as model_named
 from myoscope.flow_protocols import protocol_of as protocol_of
@@ -313,9 +313,15 @@ def _doubts(whole: RegionValue) -> tuple[Flag, ...]:
 
 
 def fit_flow(data: FlowData) -> FlowResult:
-    """Fit the model to cells, segments, territories and the whole wall, and put the result together."""
+    """Fit the model to cells, segments, territories and the whole wall, and put the result together.
+
+    Raises
+    ------
+    InvalidValue
+        If the model that the settings name is another tracer's.
+    """
     settings = data.settings
-    model = settings.model or protocol_of(data.tracer).model()
+    model = model_for(data.tracer, settings.model)
     regions, names = regions_of(data)
     region_curves = data.raw.averaged(regions)
     said = []

@@ -122,8 +122,15 @@ def test_the_heart_is_found_with_water_which_leaves_muscle_as_fast_as_blood() ->
 def test_every_named_model_belongs_to_one_tracer_and_an_unknown_one_is_refused() -> None:
     names = [name for protocol in flow_study.PROTOCOLS.values() for name in protocol.models]
     assert len(names) == len(set(names)) == 19
+    assert len({flow_study.model_named(name).name for name in names}) == len(names)
     with pytest.raises(InvalidValue, match="lortie"):
         flow_study.model_named("guesswork")
+
+
+def test_a_model_of_another_tracer_is_refused(data: flow_study.FlowData) -> None:
+    foreign = replace(data.settings, model=flow_study.model_named("ucla-plasma"))
+    with pytest.raises(InvalidValue, match="no model of rubidium; those are lortie"):
+        flow_study.fit_flow(replace(data, settings=foreign))
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ class PlasmaInput(CompartmentModel):
 
     @property
     def name(self) -> str:
-        return self.model.name
+        return f"{self.model.name}, without metabolites"
 
     @property
     def kinetic(self) -> tuple[Parameter, ...]:
