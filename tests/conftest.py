@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import myoscope.analyze as pipeline
+from myoscope import one_series as pipeline
 from myoscope.core import MyoscopeError, Volume
 from myoscope.measure import State
+
+# Most tests analyse little; a helping process would take longer to start.
+os.environ["MYOSCOPE_WORKERS"] = "1"
 
 
 @pytest.fixture(scope="module")

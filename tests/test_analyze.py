@@ -18,7 +18,18 @@ from myoscope.analyze import (
     analyze_study,
     like_training_set,
 )
-from myoscope.core import CardiacFrame, Grid, OutputError, Projections, Series, SeriesResult, Stated, Study, Volume
+from myoscope.core import (
+    CardiacFrame,
+    Grid,
+    InvalidValue,
+    OutputError,
+    Projections,
+    Series,
+    SeriesResult,
+    Stated,
+    Study,
+    Volume,
+)
 from myoscope.correct.movement import shifted
 from myoscope.made_images import choose_map, wanted_images
 from myoscope.simulate import Cycle, lv_phantom
@@ -137,6 +148,27 @@ def test_same_scan_gives_the_same_numbers_twice(tmp_path: Path) -> None:
     assert first.series[0].heart is not None
     assert second.series[0].heart is not None
     np.testing.assert_array_equal(first.series[0].heart.polar_map.value, second.series[0].heart.polar_map.value)
+
+
+def test_stress_and_rest_side_by_side_give_the_same_numbers(tmp_path: Path, phantom_volume: Volume) -> None:
+    weaker = Volume(phantom_volume.array * np.float32(0.5), phantom_volume.grid, phantom_volume.unit)
+    for state, image in (("stress", phantom_volume), ("rest", weaker)):
+        io.write_nm(
+            image, tmp_path / f"{state}.dcm", description=io.NmDescription(state=state, uid_seed="3", series_label=state)
+        )
+    files = [tmp_path / "stress.dcm", tmp_path / "rest.dcm"]
+    results = []
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        analyze(files, out, settings=Settings(finder="model", workers=workers))
+        result = json.loads((out / "result.json").read_text())
+        for part in (result, *result["series"]):
+            part.pop("seconds")
+        results.append(result)
+        assert {s["state"]["value"] for s in result["series"] if s["heart"]} == {"stress", "rest"}
+    assert results[0] == results[1]
+    with pytest.raises(InvalidValue, match="at least one worker"):
+        Settings(workers=0)
 
 
 def test_overwriting_never_removes_what_is_no_earlier_output(tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ def series(name: str, state: str = "stress") -> Series:
 
 
 def found_in(
-    monkeypatch: pytest.MonkeyPatch, hearts: KnownHearts, one: Series, what: heart.LeftVentricle | None
+    monkeypatch: pytest.MonkeyPatch,
+    hearts: KnownHearts,
+    one: Series,
+    what: heart.LeftVentricle | None,
+    still: Volume = IMAGE,
 ) -> heart.LeftVentricle:
     def find(*_: object, **__: object) -> tuple[heart.LeftVentricle, Mapping[str, float]]:
         if what is None:
@@ -33,7 +37,7 @@ def found_in(
         return what, {}
 
     monkeypatch.setattr(heart, "find_left_ventricle", find)
-    return hearts.find(one, IMAGE, finder="auto", in_training_domain=False)[0]
+    return hearts.find(one, still, finder="auto", in_training_domain=False)[0]
 
 
 def test_a_doubtful_heart_is_replaced_by_that_of_the_same_scan(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,3 +64,30 @@ def test_a_doubtful_heart_is_no_witness(monkeypatch: pytest.MonkeyPatch) -> None
     found_in(monkeypatch, hearts, series("stress-nc"), ventricle(40, doubtful=True))
     sure = ventricle(1)
     assert found_in(monkeypatch, hearts, series("stress-ac"), sure) is sure
+
+
+def test_images_of_one_scan_that_show_the_same_heart_share_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    i, j, k = np.meshgrid(*[np.arange(16)] * 3, indexing="ij")
+    grid = Grid.axis_aligned((16, 16, 16), spacing_mm=6)
+    ring = np.exp(-0.5 * ((np.hypot(i - 7.5, j - 7.5) - 4) / 1.5) ** 2) * (np.abs(k - 7.5) < 4)
+    image = Volume((1000 * ring).astype(np.float32), grid, "counts")
+    corrected = Volume((1000 * ring * (1 + 0.02 * j) + 5).astype(np.float32), grid, "counts")
+    moved = Volume(np.roll(image.array, 1, axis=0), grid, "counts")
+    frame = CardiacFrame(np.zeros(3), np.array((0.6, -0.8, 0.0)))
+    sure = heart.LeftVentricle(frame, Volume(ring > 0.5, grid, "mask"), "model", 0.5, ())
+    other = ventricle(40)
+
+    def of_frame(name: str, place: str) -> Series:
+        return replace(series(name), frame_of_reference_sha256=place)
+
+    def second(still: Volume, place: str = "place") -> heart.LeftVentricle:
+        hearts = KnownHearts()
+        found_in(monkeypatch, hearts, of_frame("stress-nc", place), sure, image)
+        return found_in(monkeypatch, hearts, of_frame("stress-ac", place), other, still)
+
+    taken = second(corrected)
+    assert taken.frame is sure.frame
+    assert [(flag.code, flag.severity) for flag in taken.flags] == [("heart_shared", "info")]
+    assert second(moved) is other, "moved by a voxel of 6 mm"
+    assert second(corrected, place="") is other, "no frame of reference is stated"
+    assert second(Volume(np.ones_like(ring, np.float32), grid, "counts")) is other

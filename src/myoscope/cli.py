@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +49,18 @@ class Sampling(StrEnum):
     HYBRID = "hybrid"
 
 
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        envvar="MYOSCOPE_WORKERS",
+        show_default="2, or 1 on one core",
+        help="Processes at work, one thread each: stress and rest side by side.",
+    ),
+]
+_WORKERS = min(2, os.cpu_count() or 1)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from myoscope import __version__
@@ -88,6 +101,7 @@ def analyze(
     models: Annotated[
         list[Path] | None, typer.Option(help="Folder of trained models, beside those that come along; once for each.")
     ] = None,
+    workers: Workers = _WORKERS,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -117,6 +131,7 @@ def analyze(
             flow=FlowSettings(model=None if flow_model is None else model_named(flow_model)),
             rest_rate_pressure=rest_rate_pressure,
             models=tuple(models or ()),
+            workers=workers,
         )
         with progress_bar(quiet) as progress:
             result = run(paths, out, settings=settings, progress=progress)
@@ -128,6 +143,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the simulated study and its results.")] = Path("demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation: same seed, same study.")] = 1,
     pet: Annotated[bool, typer.Option("--pet", help="Dynamic PET with rubidium: blood flow.")] = False,
+    workers: Workers = _WORKERS,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -148,7 +164,7 @@ def demo(
             result = run(
                 [out / "dicom"],
                 out / "result",
-                settings=Settings(overwrite=overwrite, rest_rate_pressure=work if pet else None),
+                settings=Settings(overwrite=overwrite, rest_rate_pressure=work if pet else None, workers=workers),
                 progress=lambda step, share: progress(step, 0.4 + 0.6 * share),
             )
         if not quiet:

@@ -12,19 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -32,6 +25,7 @@ import numpy as np
 import myoscope
 from myoscope import io
 from myoscope.core import Cohort, InvalidValue, MyoscopeError, OutputError
+from myoscope.processes import in_processes
 from myoscope.simulate.person import Sex
 from myoscope.simulate.pet_tracers import PetTracerName, pet_tracer
 from myoscope.simulate.referral import POPULATIONS, Population
@@ -47,7 +41,10 @@ _MAKERS = (
     *("flow_protocols.py", "flow_study.py", "measure.py", "virtual.py", "virtual_pet.py"),
 )
 _PROVENANCE = f"virtual patients, not people; myoscope {myoscope.__version__}"
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_BROKEN = (
+    "A worker process ended unexpectedly, probably for want of memory; run the same command again with fewer "
+    "--workers, and it goes on from where it was."
+)
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction that is behind us, 0 to 1."""
@@ -368,8 +365,8 @@ def _rows_of_parts(
     todo = [(part, index) for part in parts for index in _members(settings, part)]
     before = settings.patients - len(todo)
     rows: dict[int, dict[int, StudyRow]] = {}
-    start = time.monotonic()
-    for done, ((part, index), row) in enumerate(_in_processes(partial(_study, settings), todo, workers), start=1):
+    start, work = time.monotonic(), partial(_study, settings)
+    for done, ((part, index), row) in enumerate(in_processes(work, todo, workers, broken=_BROKEN), start=1):
         rows.setdefault(part, {})[index] = row
         pace = done / max(time.monotonic() - start, 1e-9)
         left_min = (len(todo) - done) / pace / 60
@@ -402,66 +399,3 @@ def _study(settings: RegistrySettings, index: int) -> StudyRow:
         )
     except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
         raise MyoscopeError(f"Patient {number} of site {site} could not be drawn: {error}") from error
-
-
-def _in_processes(
-    work: Callable[[int], StudyRow], todo: Sequence[tuple[int, int]], workers: int
-) -> Iterator[tuple[tuple[int, int], StudyRow]]:
-    """``work`` on every (part, index), in any order; few are under way at a time, so that memory stays bounded."""
-    if not todo:
-        return
-    with _single_threaded_children():
-        # Spawned and not forked: a fork inherits locks of libraries that have threads.
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
-        waiting = iter(todo)
-        running: dict[Future[StudyRow], tuple[int, int]] = {}
-        try:
-            while True:
-                while len(running) < 2 * workers and (job := next(waiting, None)) is not None:
-                    running[pool.submit(work, job[1])] = job
-                if not running:
-                    break
-                ready, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in sorted(ready, key=running.__getitem__):
-                    job = running.pop(future)
-                    yield job, future.result()
-        except BrokenProcessPool as error:
-            raise MyoscopeError(
-                "A worker process ended unexpectedly, probably for want of memory; run the same command again with "
-                "fewer --workers, and it goes on from where it was."
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((getattr(pool, "_processes", None) or {}).values()):
-                process.terminate()
-
-
-@contextmanager
-def _single_threaded_children() -> Iterator[None]:
-    """One thread per process: the libraries read these variables once, when they are loaded."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _one_thread() -> None:
-    """A worker's first step: one thread, deaf to the keyboard (its parent hears), gone when its parent is gone."""
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _leave_with(sentinel: Any) -> None:
-    connection.wait([sentinel])
-    os._exit(1)

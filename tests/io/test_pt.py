@@ -3,6 +3,7 @@ sentence."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from myoscope.core import Gating, Grid, InvalidValue, NothingToAnalyse, Series, UnitMismatch, Volume
-from myoscope.io import NmDescription, read_paths, write_pt
+from myoscope.io import NmDescription, read_paths, studies, write_pt
 
 
 def only(folder: Path) -> Series:
@@ -32,6 +33,21 @@ def refusal(folder: Path) -> str:
     with pytest.raises(NothingToAnalyse) as caught:
         read_paths([folder])
     return str(caught.value)
+
+
+def test_half_of_very_many_files_can_be_read_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make.write_series(tmp_path)
+    (tmp_path / "0000a.dcm").write_bytes(b"damaged")
+    (tmp_path / "9999.dcm").write_bytes(b"damaged too")
+    here = read_paths([tmp_path])
+    monkeypatch.setattr(studies, "_FILES_WORTH_SHARING", 4)
+    with ThreadPoolExecutor(1) as pool:
+        both = read_paths([tmp_path], pool=pool)
+    assert len(here.skipped) == 2
+    assert both.skipped == here.skipped
+    (ours,), (theirs,) = here.study.series, both.study.series
+    assert np.array_equal(image(ours).array, image(theirs).array)
+    assert theirs.sources == ours.sources
 
 
 # --- what is there ----------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
@@ -29,6 +28,8 @@ def icc_2_1(measured: ArrayLike, *, level: float = 0.95) -> Estimate:
     InvalidValue
         Fewer than 2 subjects or measurements, a missing number, or no variance at all.
     """
+    from scipy import stats  # takes a second to load, which asking a model can do without
+
     x = _table(measured)
     n, k = x.shape
     rows, columns, error = _mean_squares(x)
@@ -69,6 +70,8 @@ def bland_altman(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) ->
     InvalidValue
         Unequal lengths, missing numbers, or fewer than 3 subjects.
     """
+    from scipy import stats  # takes a second to load, which asking a model can do without
+
     x = _table(np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)], axis=-1))
     difference, mean = x[:, 1] - x[:, 0], x.mean(axis=1)
     n = difference.size
@@ -105,6 +108,8 @@ def repeatability_coefficient(repeated: ArrayLike, *, level: float = 0.95) -> Es
     InvalidValue
         Fewer than 2 subjects or repeats, or a missing number.
     """
+    from scipy import stats  # takes a second to load, which asking a model can do without
+
     x = _table(repeated)
     n, k = x.shape
     freedom = n * (k - 1)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from myoscope.core import InvalidValue
 from myoscope.evaluate.estimate import binary
@@ -35,6 +34,8 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
     InvalidValue
         Decisions that are not 0 or 1, or not of the same patients.
     """
+    from scipy import stats  # takes a second to load, which asking a model can do without
+
     first, second = binary(a), binary(b)
     if first.shape != second.shape:
         raise InvalidValue(f"{first.size} and {second.size} decisions are not about the same patients")

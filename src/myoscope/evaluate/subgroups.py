@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from myoscope.core import InvalidValue
 from myoscope.evaluate.auc import auc
@@ -131,6 +130,8 @@ def _levels(given: ArrayLike, n: int, name: str) -> np.ndarray[tuple[int], np.dt
 
 
 def _p_equal(areas: Sequence[Estimate]) -> float:
+    from scipy import stats  # takes a second to load, which asking a model can do without
+
     known = [area for area in areas if area.standard_error > 0]
     if len(known) < 2:
         return float("nan")

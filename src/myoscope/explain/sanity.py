@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
@@ -24,6 +23,8 @@ Attribute = Callable[[NDArray[Any]], NDArray[Any]]
 
 def likeness(first: NDArray[Any], second: NDArray[Any]) -> float:
     """Spearman's correlation of two attributions of one input; 0 where one of them is flat."""
+    from scipy import stats  # takes a second to load, which asking a model can do without
+
     a, b = np.asarray(first, np.float64).ravel(), np.asarray(second, np.float64).ravel()
     if a.shape != b.shape:
         raise InvalidValue(f"attributions of {first.shape} and {second.shape} are not of one input")

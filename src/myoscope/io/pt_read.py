@@ -305,7 +305,10 @@ def stack_pt(slices: Sequence[PtSlice]) -> tuple[list[PtStack], list[str]]:
 
 
 def _along(one: PtSlice) -> float:
-    return float(np.cross(one.row, one.column) @ one.position_mm)
+    # Written out: of thousands of slices, numpy's cross product takes a tenth of the time of reading.
+    (a, b, c), (x, y, z) = one.row, one.column
+    normal = (b * z - c * y, c * x - a * z, a * y - b * x)
+    return float(np.dot(normal, one.position_mm))
 
 
 def _stack(slices: Sequence[PtSlice], members: Sequence[int]) -> PtStack:

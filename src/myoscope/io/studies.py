@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +32,7 @@ from myoscope.core import (
 )
 from myoscope.io.ct_read import CtSlice, is_ct, read_ct_slice, refuse_other_ct, stack_ct
 from myoscope.io.describe import Description, describe, describe_words, name_series
-from myoscope.io.dicom_header import Header, load, looks_like_dicom, parse, pydicom_silenced, read_bytes
+from myoscope.io.dicom_header import Header, load, looks_like_dicom, many_files, parse, read_bytes
 from myoscope.io.dicom_read import NMImage, is_transmission, read_nm, refuse_other_objects
 from myoscope.io.pt_read import PtSlice, is_pt, nuclide_of_half_life, read_pt_slice, refuse_other_pt, stack_pt
 
@@ -41,6 +42,7 @@ _RESULT_FILES = {"result.json", "report.html"}
 TRUTH_FILE, TRUTH_FOLDER = "truth.json", "truth"
 """What lies beside the images of a virtual patient and is no input of an analysis."""
 _HEADER_BYTES = 1 << 20
+_FILES_WORTH_SHARING = 400  # handing half of fewer to another process takes longer than reading them
 
 # What de-identification leaves in place of a name or number: it tells no two patients apart.
 _PLACEHOLDERS = frozenset(
@@ -66,13 +68,18 @@ class ReadResult:
     left_out: tuple[str, ...] = ()
 
 
-def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], None] | None = None) -> ReadResult:
+def read_paths(
+    paths: Sequence[Path | str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    pool: Executor | None = None,
+) -> ReadResult:
     """Read files and folders (all levels down) as one patient's study.
 
     DICOM NM, PET and CT, NIfTI and Interfile are read; what cannot be used is left out with its reason. A CT's slices
     become one series of kind ``CT`` in HU, those of a PET image one of kind ``PET``, ``GATED PET`` or ``DYNAMIC PET``;
     an attenuation map, one of kind ``MU MAP``. The order of ``paths`` does not matter. ``progress`` is told how many of
-    how many files are done.
+    how many files are done. A process of the ``pool`` reads half of very many files.
 
     Raises
     ------
@@ -84,21 +91,14 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
         If a path does not exist, a folder may not be read, or two different images share one identifier.
     """
     files, expanded, n_results = _list_files([Path(p) for p in paths])
-    skipped: list[str] = []
-    found: list[_Found] = []
-    slices: list[_SliceFile] = []
-    told: dict[str, Description] = {}
-    for n, path in enumerate(files):
-        if progress:
-            progress(n, len(files))
-        try:
-            with pydicom_silenced():
-                read = _read_file(path, told)
-            for one in read:
-                (slices if isinstance(one, _SliceFile) else found).append(one)  # type: ignore[arg-type]
-        except MyoscopeError as error:
-            if not (path in expanded and _is_bystander(path)):
-                skipped.append(_sentence(error))
+    if pool is None or len(files) < _FILES_WORTH_SHARING:
+        found, slices, skipped = _read_files(files, expanded, progress)
+    else:
+        half = (len(files) + 1) // 2
+        others = pool.submit(_read_files, files[half:], expanded)
+        ours = _read_files(files[:half], expanded, progress)
+        theirs = others.result()
+        found, slices, skipped = ours[0] + theirs[0], ours[1] + theirs[1], ours[2] + theirs[2]
     if progress:
         progress(len(files), len(files))
     _refuse_mixed_patients(
@@ -119,6 +119,27 @@ def read_paths(paths: Sequence[Path | str], *, progress: Callable[[int, int], No
             )
         )
     return ReadResult(_study(found), tuple(skipped), tuple(flags), _without_names(skipped, files))
+
+
+def _read_files(
+    files: Sequence[Path], expanded: Collection[Path], progress: Callable[[int, int], None] | None = None
+) -> tuple[list[_Found], list[_SliceFile], list[str]]:
+    """What each file holds, in order, and a sentence for each that holds nothing of use."""
+    skipped: list[str] = []
+    found: list[_Found] = []
+    slices: list[_SliceFile] = []
+    told: dict[str, Description] = {}
+    with many_files():
+        for n, path in enumerate(files):
+            if progress:
+                progress(n, len(files))
+            try:
+                for one in _read_file(path, told):
+                    (slices if isinstance(one, _SliceFile) else found).append(one)  # type: ignore[arg-type]
+            except MyoscopeError as error:
+                if not (path in expanded and _is_bystander(path)):
+                    skipped.append(_sentence(error))
+    return found, slices, skipped
 
 
 def read_volume(path: Path | str) -> Volume:
@@ -275,9 +296,9 @@ def _is_bystander(path: Path) -> bool:
 
 def _read_file(path: Path, told: dict[str, Description]) -> Sequence[_Found | _SliceFile]:
     name = path.name.lower()
-    start = _start_of(path)
+    start = _start_of(path, _HEADER_BYTES)
     if looks_like_dicom(start):
-        return _read_dicom(path, told)
+        return _read_dicom(path, start, told)
     if name.endswith(_NIFTI_ENDINGS):
         return [_read_nifti(path)]
     if _is_interfile(start):
@@ -306,11 +327,12 @@ def _start_of(path: Path, n_bytes: int = 512) -> bytes:
     return start
 
 
-def _read_dicom(path: Path, told: dict[str, Description]) -> Sequence[_Found | _SliceFile]:
-    beginning = _start_of(path, _HEADER_BYTES)
+def _read_dicom(path: Path, beginning: bytes, told: dict[str, Description]) -> Sequence[_Found | _SliceFile]:
     if len(beginning) == _HEADER_BYTES:
         _refuse_by_beginning(beginning, path)
-    loaded = load(path)
+        loaded = load(path)
+    else:
+        loaded = load(path, content=beginning)
     header = loaded.header
     uid = header.text("SOPInstanceUID")
     source = SourceFile(loaded.sha256, loaded.n_bytes, _hash(uid))
