@@ -32,6 +32,7 @@ from myoscope.core import (
 )
 from myoscope.correct.movement import shifted
 from myoscope.made_images import choose_map, wanted_images
+from myoscope.measure import gate_maps
 from myoscope.simulate import Cycle, lv_phantom
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -88,6 +89,15 @@ def test_gated_phantom_gives_the_ejection_fraction_that_was_put_in() -> None:
     numbers = {q.name: q.value for q in heart.quantities}
     assert numbers["EF"] == pytest.approx(60, abs=10)
     assert heart.short_axis.n_frames == 8
+
+    # The last gate opens for fewer beats: that is no contraction in unison.
+    open_for = np.ones((8, 1, 1, 1), np.float32)
+    open_for[-1] = 0.7
+    assert heart.surfaces.n_gates == 8
+    whole = gate_maps(volume, heart.surfaces, sampling="surface")
+    fewer = gate_maps(replace(volume, array=volume.array * open_for), heart.surfaces, sampling="surface")
+    counts = [np.stack([gate.value for gate in gates]) for gates in (whole, fewer)]
+    assert counts[1] / np.nanmean(counts[1]) == pytest.approx(counts[0] / np.nanmean(counts[0]), rel=1e-4, nan_ok=True)
 
 
 def test_an_image_turned_upside_down_is_flagged(phantom_volume: Volume) -> None:
@@ -153,9 +163,8 @@ def test_same_scan_gives_the_same_numbers_twice(tmp_path: Path) -> None:
 def test_stress_and_rest_side_by_side_give_the_same_numbers(tmp_path: Path, phantom_volume: Volume) -> None:
     weaker = Volume(phantom_volume.array * np.float32(0.5), phantom_volume.grid, phantom_volume.unit)
     for state, image in (("stress", phantom_volume), ("rest", weaker)):
-        io.write_nm(
-            image, tmp_path / f"{state}.dcm", description=io.NmDescription(state=state, uid_seed="3", series_label=state)
-        )
+        about = io.NmDescription(state=state, uid_seed="3", series_label=state)
+        io.write_nm(image, tmp_path / f"{state}.dcm", description=about)
     files = [tmp_path / "stress.dcm", tmp_path / "rest.dcm"]
     results = []
     for workers in (1, 2):

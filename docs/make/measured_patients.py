@@ -149,14 +149,8 @@ def figures(patient: VirtualPatient, plain: Volume, image: Volume | None, state:
     if image is not None:
         beating = measure.measure_wall(image, ventricle)
         function = quantify.ventricular_function(beating.surfaces)
-        gates = tuple(
-            heart.sample_wall(image.frame(g), beating.surfaces.gate(g), method="surface")
-            for g in range(beating.surfaces.n_gates)
-        )
-        phases = quantify.phase_analysis(
-            quantify.smoothed_gates(gates, measure.GATE_SMOOTHING_MM),
-            least_amplitude_percent=measure.LEAST_AMPLITUDE_PERCENT,
-        )
+        gates = measure.gate_maps(image, beating.surfaces, sampling="surface")
+        phases = quantify.phase_of_gates(gates, measure.PHASE)
         row |= {
             "edv_mL": function.edv_mL,
             "esv_mL": function.esv_mL,
@@ -167,7 +161,7 @@ def figures(patient: VirtualPatient, plain: Volume, image: Volume | None, state:
             "phase_bandwidth_deg": phases.statistics.bandwidth_deg,
             "phase_entropy": phases.statistics.entropy,
         }
-        drawn = quantify.phase_draws(gates, phases, smooth_fwhm_mm=measure.GATE_SMOOTHING_MM, rng=rng)
+        drawn = quantify.phase_draws(gates, phases, measure.PHASE, rng=rng)
         if drawn is not None:
             row["phase_draws"] = [[float(np.nanmean(x)), float(np.nanstd(x))] for x in drawn.T[2:5]]
         noise = quantify.noise_from_gates(np.stack([gate.value for gate in gates]))

@@ -36,11 +36,9 @@ from myoscope.core.geometry import FloatArray
 # Walls over the cardiac cycle; thinner or thicker ones are more often a wrong resolution than a disease.
 _PLAUSIBLE_WALL_MM = (6.0, 14.5)
 _SMALL_HEART_EDV_ML, _SMALL_HEART_ESV_ML = 60.0, 20.0
-LEAST_AMPLITUDE_PERCENT = 5.0
-"""Cells whose counts vary less than this over the beat tell noise, not time."""
+PHASE = quantify.PhaseSettings()
 GATE_SMOOTHING_MM = 25.0
-"""Over which single gates are averaged along the wall (FWHM) before their counts are compared; with less, virtual
-normal hearts show noise as dyssynchrony."""
+"""Over which single gates are averaged along the wall (FWHM) before their thickening is told."""
 _COUNT_THICKENING_PERCENT = (-200.0, 400.0)
 _N_DRAWS = 160
 
@@ -251,9 +249,7 @@ def measure_function(
         function = quantify.function_of_curve(curve)
     except InvalidValue as error:
         return Function(no_function(str(error)))
-    gates = tuple(
-        heart.sample_wall(image.frame(gate), surfaces.gate(gate), method=sampling) for gate in range(surfaces.n_gates)
-    )
+    gates = gate_maps(image, surfaces, sampling=sampling)
     regional = quantify.regional_function(
         quantify.smoothed_gates(gates, GATE_SMOOTHING_MM),
         surfaces,
@@ -284,9 +280,7 @@ def measure_function(
             )
         )
     try:
-        found, phase_maps = quantify.phase_quantities(
-            gates, smooth_fwhm_mm=GATE_SMOOTHING_MM, least_amplitude_percent=LEAST_AMPLITUDE_PERCENT, rng=rng
-        )
+        found, phase_maps = quantify.phase_quantities(gates, PHASE, rng=rng)
         quantities += found
         maps |= phase_maps
     except MyoscopeError as error:
@@ -301,6 +295,16 @@ def measure_function(
         Quantity("eccentricity", float(quantify.eccentricity(axes)), "1", group="shape"),
     ]
     return Function(tuple(quantities), maps, curve, tuple(flags), gates, function)
+
+
+def gate_maps(image: Volume, surfaces: Surfaces, *, sampling: Sampling) -> tuple[PolarMap, ...]:
+    """The polar map of every gate on its own wall, all gates brought to equal counts."""
+    factors = quantify.equal_count_factors(image)
+    sampled = (
+        heart.sample_wall(image.frame(gate), surfaces.gate(gate), method=sampling) for gate in range(surfaces.n_gates)
+    )
+    told = "gates brought to equal counts"
+    return tuple(one.like(one.value * factor, told) for one, factor in zip(sampled, factors, strict=True))
 
 
 def count_thickening(function: Function) -> PolarMap | None:

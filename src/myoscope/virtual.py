@@ -497,14 +497,12 @@ def _measure_function(
         f"{state}_ef_percent": function.ef_percent,
         f"{state}_fwhm_mm": wall.fwhm_mm,
     }
-    gates = tuple(
-        heart.sample_wall(gated.frame(gate), walls.gate(gate), method="surface") for gate in range(walls.n_gates)
-    )
+    gates = measure.gate_maps(gated, walls, sampling="surface")
     smooth = quantify.smoothed_gates(gates, measure.GATE_SMOOTHING_MM)
     regional = quantify.regional_function(
         smooth, walls, ed_gate=function.ed_gate, es_gate=function.es_gate, fwhm_mm=wall.fwhm_mm
     )
-    phases = quantify.phase_analysis(smooth, least_amplitude_percent=measure.LEAST_AMPLITUDE_PERCENT)
+    phases = quantify.phase_of_gates(gates, measure.PHASE)
     values |= {
         f"{state}_phase_sd_deg": phases.statistics.sd_deg,
         f"{state}_phase_bandwidth_deg": phases.statistics.bandwidth_deg,

@@ -16,6 +16,7 @@ from myoscope.quantify import (
     phase_statistics_of_many,
     regional_phase_of_many,
 )
+from myoscope.quantify.phase import amplitude_noise_percent
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE
 
 
@@ -188,6 +189,30 @@ def test_an_analysis_leaves_out_what_does_not_move() -> None:
     assert by_amplitude.statistics.sd_deg < 0.6 * everything.statistics.sd_deg
     with pytest.raises(InvalidValue, match="there is no phase"):
         phase_analysis(gates, least_amplitude_percent=50)
+
+
+def test_cells_weaker_than_noise_and_rings_of_the_valve_plane_are_not_counted() -> None:
+    rng = np.random.default_rng(8)
+    phase = np.full(SHAPE, 130.0)
+    phase[30:] = 310.0
+    strength = np.full(SHAPE, 20.0)
+    strength[:10] = 0.5
+    counts = np.stack([100 + strength * np.cos(2 * np.pi * k / 16 - np.radians(phase)) for k in range(16)])
+    noisy = counts + rng.normal(0, 5.0, counts.shape)
+    # Of 16 gates with a noise of 5 % each, a component of the first harmonic has sqrt(2/16) of 5 %.
+    assert amplitude_noise_percent(noisy)[:, 0] == pytest.approx(np.full(SHAPE[0], 5 * np.sqrt(2 / 16)), rel=0.3)
+    assert amplitude_noise_percent(counts) == pytest.approx(np.zeros((SHAPE[0], 1)), abs=1e-6)
+    assert not amplitude_noise_percent(noisy[:7]).any(), "nothing tells noise"
+    gates = [polar_map(gate, "counts") for gate in noisy]
+    found = phase_analysis(gates, least_amplitude_percent=0, least_amplitude_noises=4.0, valve_share=0.25)
+    assert found.moving[10:].all()
+    assert found.moving[:10].mean() < 0.05
+    assert not found.counted[30:].any()
+    assert (found.counted[:30] == found.moving[:30]).all()
+    assert found.statistics.mean_deg == pytest.approx(130, abs=1)
+    assert found.statistics.sd_deg < 10
+    whole = phase_analysis(gates, least_amplitude_percent=0, least_amplitude_noises=4.0)
+    assert whole.statistics.sd_deg > 60
 
 
 def test_a_late_territory_shows_in_its_segments_and_vessel() -> None:

@@ -34,6 +34,7 @@ from myoscope.quantify.function import volume_curve as volume_curve
 from myoscope.quantify.gating_quality import beat_flags as beat_flags
 from myoscope.quantify.gating_quality import count_flags as count_flags
 from myoscope.quantify.gating_quality import curve_flags as curve_flags
+from myoscope.quantify.gating_quality import equal_count_factors as equal_count_factors
 from myoscope.quantify.gating_quality import gate_counts as gate_counts
 from myoscope.quantify.gating_quality import gating_flags as gating_flags
 from myoscope.quantify.ischaemia import Ischaemia as Ischaemia
@@ -56,6 +57,7 @@ from myoscope.quantify.perfusion_intervals import drawn_maps as drawn_maps
 from myoscope.quantify.perfusion_intervals import no_noise as no_noise
 from myoscope.quantify.phase import PHASE_INDICES as PHASE_INDICES
 from myoscope.quantify.phase import PhaseAnalysis as PhaseAnalysis
+from myoscope.quantify.phase import PhaseSettings as PhaseSettings
 from myoscope.quantify.phase import PhaseStatistics as PhaseStatistics
 from myoscope.quantify.phase import after_r_wave_deg as after_r_wave_deg
 from myoscope.quantify.phase import centred_phase_deg as centred_phase_deg
@@ -64,6 +66,7 @@ from myoscope.quantify.phase import encoded_phase as encoded_phase
 from myoscope.quantify.phase import first_harmonic as first_harmonic
 from myoscope.quantify.phase import harmonic_timing_deg as harmonic_timing_deg
 from myoscope.quantify.phase import phase_analysis as phase_analysis
+from myoscope.quantify.phase import phase_of_gates as phase_of_gates
 from myoscope.quantify.phase import phase_statistics_of_many as phase_statistics_of_many
 from myoscope.quantify.phase import phase_weights as phase_weights
 from myoscope.quantify.phase import regional_phase_of_many as regional_phase_of_many

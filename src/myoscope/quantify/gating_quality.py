@@ -66,6 +66,15 @@ def gate_counts(image: Volume | Projections) -> FloatArray:
     return np.asarray(np.nansum(image.array, axis=(1, 2, 3), dtype=np.float64))
 
 
+def equal_count_factors(image: Volume) -> FloatArray:
+    """What brings each gate to the mean counts of all: the last ones open for fewer beats. 1 for an empty gate."""
+    counts = gate_counts(image)
+    known = counts > 0
+    if not known.any():
+        return np.ones(len(counts))
+    return np.where(known, counts[known].mean() / np.where(known, counts, 1.0), 1.0)
+
+
 def count_flags(counts: FloatArray, *, poisson: bool) -> tuple[Flag, ...]:
     """Gates that hold fewer counts than the usual one; ``poisson`` says that these are counted photons.
 

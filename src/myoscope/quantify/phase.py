@@ -13,6 +13,9 @@ would come 90 degrees earlier. Spread, bandwidth and entropy do not depend on an
 
 Two or three harmonics follow the shape of the curve; the time of its maximum, or of its steepest rise, is then found
 between the gates, without steps. Higher harmonics are given back what averaging over the width of a gate took.
+
+Gates must hold equal counts (`gating_quality.equal_count_factors`): the last ones open for fewer beats, and what all
+cells lose together there would look like contraction in unison.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 
 from myoscope.core import SEGMENTS_17, VESSELS, GeometryMismatch, InvalidValue, PolarMap
 from myoscope.core.geometry import FloatArray
+from myoscope.quantify.wall_smoothing import smoothed_gates
 
 PhaseEvent = Literal["maximum", "steepest rise"]
 PhaseWeighting = Literal["sample", "surface", "amplitude"]
@@ -62,18 +66,39 @@ PHASE_INDICES: tuple[str, ...] = tuple(field.name for field in fields(PhaseStati
 """Names of the columns of `phase_statistics_of_many`."""
 
 
+@dataclass(frozen=True, slots=True)
+class PhaseSettings:
+    """Which cells tell of time, as chosen for noisy gates.
+
+    Gates are averaged over ``smooth_fwhm_mm`` along the wall. A cell moves if its first harmonic is at least
+    ``least_amplitude_percent`` of its mean counts and ``least_amplitude_noises`` times the noise of a harmonic on its
+    ring (not judged with fewer than 8 gates). Of the whole wall's statistics the outermost ``valve_share`` of the rings
+    is left out: the valve plane moves through it and takes counts away as the wall thickens.
+
+    Chosen on 44 virtual patients for development (16 normal, 14 with left bundle branch block, 14 with an infarct, five
+    centres, seed 7301).
+    """
+
+    smooth_fwhm_mm: float = 30.0
+    least_amplitude_percent: float = 5.0
+    least_amplitude_noises: float = 2.0
+    valve_share: float = 0.3
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class PhaseAnalysis:
     """Phase and amplitude of one gated heart, for the whole wall and its parts.
 
     ``phase`` (deg) and ``amplitude`` (% of the cell's mean counts) are NaN where the wall was not seen; ``moving``
-    (ring, angle) tells which cells the statistics count. Means and standard deviations (deg) of the 17 segments and of
-    the territories in the order of ``VESSELS`` are NaN where none of their cells moves.
+    (ring, angle) tells which cells tell of time, ``counted`` which of them the statistics of the whole wall count.
+    Means and standard deviations (deg) of the 17 segments and of the territories in the order of ``VESSELS`` are NaN
+    where none of their cells moves.
     """
 
     phase: PolarMap
     amplitude: PolarMap
     moving: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
     statistics: PhaseStatistics
     segment_mean_deg: FloatArray
     segment_sd_deg: FloatArray
@@ -82,7 +107,7 @@ class PhaseAnalysis:
 
     @property
     def moving_percent(self) -> float:
-        """Share of the cells that were seen whose phase was counted."""
+        """Share of the cells that were seen that tell of time."""
         return float(100 * self.moving.sum() / max(int(np.isfinite(self.phase.value).sum()), 1))
 
 
@@ -92,14 +117,17 @@ def phase_analysis(
     n_harmonics: int = 1,
     event: PhaseEvent = "maximum",
     least_amplitude_percent: float,
+    least_amplitude_noises: float = 0.0,
+    valve_share: float = 0.0,
     weighting: PhaseWeighting = "sample",
 ) -> PhaseAnalysis:
     """Phase maps and their statistics from the polar maps of all gates, in order from the R wave.
 
     The wall's shares and segments are those of the first gate. One harmonic as published (``event`` is then the
     maximum, or 90 degrees before); two or three follow the curve. Cells whose first harmonic is weaker than
-    ``least_amplitude_percent`` of their mean tell noise, not time, and are left out. ``weighting``: cells count equally
-    (as published), by their area, or by their amplitude.
+    ``least_amplitude_percent`` of their mean, or than ``least_amplitude_noises`` times its noise, tell noise, not time,
+    and are left out. ``weighting``: cells count equally (as published), by their area, or by their amplitude. See
+    `PhaseSettings`.
 
     Raises
     ------
@@ -118,14 +146,18 @@ def phase_analysis(
         phase = harmonic_timing_deg(counts, n_harmonics=n_harmonics, event=event)
     mean = counts.mean(axis=0)
     percent = 100 * amplitude / np.where(mean > 0, mean, np.nan)
-    moving = np.isfinite(phase) & (percent >= least_amplitude_percent)
-    if not moving.any():
+    least = np.maximum(least_amplitude_percent, least_amplitude_noises * amplitude_noise_percent(counts))
+    moving = np.isfinite(phase) & (percent >= least)
+    counted = moving.copy()
+    counted[len(counted) - round(valve_share * len(counted)) :] = False
+    if not counted.any():
         raise InvalidValue(
             f"no part of the wall changes its counts by {least_amplitude_percent:g} % over the cycle; there is no phase"
         )
     wall = gates[0]
-    weights = np.where(moving, phase_weights(wall, percent, weighting), 0.0)
-    values = phase_statistics_of_many(phase[None], weights)[0]
+    every = phase_weights(wall, percent, weighting)
+    weights = np.where(moving, every, 0.0)
+    values = phase_statistics_of_many(phase[None], np.where(counted, every, 0.0))[0]
     segment_mean, segment_sd = regional_phase_of_many(
         phase[None], weights, wall.segment.astype(int) - 1, len(SEGMENTS_17)
     )
@@ -135,12 +167,52 @@ def phase_analysis(
         wall.like(phase, f"phase of counts: {told}", unit="deg"),
         wall.like(percent, "amplitude of the first harmonic of counts", unit="%"),
         moving,
+        counted,
         PhaseStatistics(*(float(value) for value in values)),
         segment_mean[0],
         segment_sd[0],
         vessel_mean[0],
         vessel_sd[0],
     )
+
+
+def phase_of_gates(gates: Sequence[PolarMap], settings: PhaseSettings, *, n_harmonics: int = 1) -> PhaseAnalysis:
+    """`phase_analysis` of gates of equal counts, smoothed along the wall, of the cells that ``settings`` choose.
+
+    Raises
+    ------
+    InvalidValue
+        As `phase_analysis`.
+    """
+    return phase_analysis(
+        smoothed_gates(gates, settings.smooth_fwhm_mm),
+        n_harmonics=n_harmonics,
+        least_amplitude_percent=settings.least_amplitude_percent,
+        least_amplitude_noises=settings.least_amplitude_noises,
+        valve_share=settings.valve_share,
+    )
+
+
+def amplitude_noise_percent(counts: FloatArray) -> FloatArray:
+    """Standard deviation that noise gives the first harmonic of a cell, % of its mean counts: (ring, 1).
+
+    Told by harmonics above the third, which hold nothing but noise, and averaged over the ring; 0 with fewer than 8
+    gates, where there is none.
+    """
+    n_gates = len(counts)
+    mean = counts.mean(axis=0)
+    orders = np.arange(_MOST_HARMONICS + 1, n_gates // 2 + 1)
+    if not orders.size:
+        return np.zeros((mean.shape[0], 1))
+    turn = 2 * np.pi * np.outer(orders, np.arange(n_gates)) / n_gates
+    waves = np.tensordot(np.exp(1j * turn), counts, axes=(1, 0))
+    # A harmonic of n gates has the variance of n of them; the first one's amplitude is 2/n of it, per component half.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.abs(waves) ** 2 / n_gates / np.where(mean > 0, mean, np.nan) ** 2
+    seen = np.isfinite(share)
+    ring = np.where(seen, share, 0.0).sum(axis=(0, 2)) / np.maximum(seen.sum(axis=(0, 2)), 1)
+    noise: FloatArray = 100 * np.sqrt(2 / n_gates * ring)[:, None]
+    return noise
 
 
 def first_harmonic(counts: FloatArray) -> tuple[FloatArray, FloatArray]:

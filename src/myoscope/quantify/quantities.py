@@ -19,13 +19,19 @@ from myoscope.quantify.interval_constants import PHASE_DRAWS, SCORE_DRAWS, TPD_D
 from myoscope.quantify.ischaemia import Ischaemia
 from myoscope.quantify.map_noise import MapNoise, noise_from_gates
 from myoscope.quantify.perfusion_intervals import draw_perfusion, no_noise
-from myoscope.quantify.phase import PhaseAnalysis, phase_analysis, phase_statistics_of_many, phase_weights
+from myoscope.quantify.phase import (
+    PhaseAnalysis,
+    PhaseSettings,
+    phase_of_gates,
+    phase_statistics_of_many,
+    phase_weights,
+)
 from myoscope.quantify.phase import first_harmonic as first_harmonic_of
 from myoscope.quantify.segment_scores import SegmentScores
 from myoscope.quantify.tpd import PerfusionDeficit, perfusion_deficit
 from myoscope.quantify.transient_dilation import TransientDilation
 from myoscope.quantify.volume_intervals import ef_interval, volume_interval
-from myoscope.quantify.wall_smoothing import smoothed_gates, smoothed_on_wall
+from myoscope.quantify.wall_smoothing import smoothed_on_wall
 
 _NO_NOISE = "noise, which nothing tells of in this image"
 _EF_LIMITS_PERCENT: Mapping[str, float] = {"F": 51.0, "M": 43.0}
@@ -174,7 +180,7 @@ _INDEX = {"mean_deg": 0, "peak_deg": 1, "sd_deg": 2, "bandwidth_deg": 3, "entrop
 
 
 def phase_quantities(
-    gates: Sequence[PolarMap], *, smooth_fwhm_mm: float, least_amplitude_percent: float, rng: np.random.Generator
+    gates: Sequence[PolarMap], settings: PhaseSettings, *, rng: np.random.Generator
 ) -> tuple[list[Quantity], dict[str, PolarMap]]:
     """Spread of phases by one harmonic and by several, with intervals for what noise adds to, and the maps.
 
@@ -186,11 +192,10 @@ def phase_quantities(
     InvalidValue
         As `phase_analysis`.
     """
-    smooth = smoothed_gates(gates, smooth_fwhm_mm)
-    one = phase_analysis(smooth, least_amplitude_percent=least_amplitude_percent)
-    several = phase_analysis(smooth, n_harmonics=2, least_amplitude_percent=least_amplitude_percent)
+    one = phase_of_gates(gates, settings)
+    several = phase_of_gates(gates, settings, n_harmonics=2)
     half_gate_deg = 180 / len(gates)
-    draws = phase_draws(gates, one, smooth_fwhm_mm=smooth_fwhm_mm, rng=rng)
+    draws = phase_draws(gates, one, settings, rng=rng)
     quantities = []
     for attribute, (name, unit, highest) in _PHASE_NAMES.items():
         value = float(getattr(one.statistics, attribute))
@@ -214,7 +219,7 @@ def _phase_quantity(name: str, value: float, unit: str, low: float | None, high:
 
 
 def phase_draws(
-    gates: Sequence[PolarMap], found: PhaseAnalysis, *, smooth_fwhm_mm: float, rng: np.random.Generator
+    gates: Sequence[PolarMap], found: PhaseAnalysis, settings: PhaseSettings, *, rng: np.random.Generator
 ) -> FloatArray | None:
     """Phase statistics (draw, 7) of gates with noise added once more and smoothed along the wall as for ``found``.
 
@@ -229,9 +234,9 @@ def phase_draws(
     drawn = []
     for _ in range(_N_PHASE_DRAWS):
         noisy = counts + noise.drawn(total, n, rng=rng) / np.sqrt(n)
-        phase, _ = first_harmonic_of(smoothed_on_wall(noisy, gates[0].area_mm2, smooth_fwhm_mm))
+        phase, _ = first_harmonic_of(smoothed_on_wall(noisy, gates[0].area_mm2, settings.smooth_fwhm_mm))
         drawn.append(phase)
-    weights = np.where(found.moving, phase_weights(gates[0], found.amplitude.value, "sample"), 0.0)
+    weights = np.where(found.counted, phase_weights(gates[0], found.amplitude.value, "sample"), 0.0)
     return phase_statistics_of_many(np.stack(drawn), weights)
 
 
