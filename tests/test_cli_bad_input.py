@@ -142,6 +142,13 @@ def test_an_empty_folder_is_said_to_be_empty(study: Path, out: Path) -> None:
     assert_refused(analyse(study, out), out, code=NOTHING, says="empty")
 
 
+def test_an_empty_path_does_not_mean_the_current_folder(out: Path) -> None:
+    answer = CliRunner().invoke(app, ["analyze", "", "--out", str(out)])
+    assert answer.exit_code == BAD_CALL
+    assert "is a variable not set?" in answer.stderr
+    assert not out.exists()
+
+
 def test_a_path_that_does_not_exist_is_named(study: Path, out: Path) -> None:
     answer = analyse(study / "nowhere", out)
     assert answer.exit_code == BAD_CALL

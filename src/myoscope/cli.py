@@ -16,6 +16,7 @@ from myoscope.verbs.conduct import (
     Overwrite,
     Quiet,
     errors_in_one_sentence,
+    given_path,
     leave,
     progress_bar,
     refuse_missing,
@@ -49,6 +50,9 @@ class Sampling(StrEnum):
     HYBRID = "hybrid"
 
 
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", parser=given_path, help="Files or folders of one patient's study.")
+]
 Workers = Annotated[
     int,
     typer.Option(
@@ -80,7 +84,10 @@ def _common(
 
 @app.command()
 def analyze(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders of one patient's study.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", parser=given_path, help="Files or folders of one patient's study."),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; it must not exist yet.")],
     finder: Annotated[Finder, typer.Option(help="How the left ventricle is found.")] = Finder.AUTO,
     sampling: Annotated[Sampling, typer.Option(help="How the polar map is sampled.")] = Sampling.SURFACE,
@@ -198,7 +205,10 @@ def compare(
 
 @app.command()
 def info(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders of one patient's study.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", parser=given_path, help="Files or folders of one patient's study."),
+    ],
     debug: Debug = False,
 ) -> None:
     """Say what is in the files, without analysing them: series, state, geometry, and what was inferred."""

@@ -118,6 +118,7 @@ def _moving(heart: HeartResult, delay_deg: float) -> HeartResult:
         "motion": wall.like(_cells(_inward_mm(surfaces, ed, es)), "inward", unit="mm"),
         "thickening": wall.like(100 * (thick[1] / thick[0] - 1), "surfaces", unit="%"),
         "phase": wall.like((PEAK_DEG + late) % 360, "first harmonic", unit="deg"),
+        "phase_counted": wall.like((PEAK_DEG + late) % 360, "first harmonic", unit="deg"),
         "amplitude": wall.like(np.full(wall.value.shape, 18.0), "first harmonic", unit="%"),
         "motion_frozen": wall.like(np.array(wall.value), "beat frozen"),
     }

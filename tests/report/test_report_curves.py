@@ -145,7 +145,7 @@ def test_wall_without_a_phase_has_no_part_in_the_histogram(stress: SeriesResult)
     assert shares[int(PEAK_DEG // BIN_DEG)] == pytest.approx(100)
     nothing = phase.like(np.full(phase.value.shape, np.nan), "nothing")
     assert phase_shares_percent(nothing).sum() == 0
-    blind = replace(stress, heart=replace(stress.heart, maps={"phase": nothing}))
+    blind = replace(stress, heart=replace(stress.heart, maps={"phase_counted": nothing}))
     assert phase_histograms([blind]) == ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myoscope.core import VESSELS, NormalLimits, PolarMap, Quantity
 from myoscope.core.geometry import FloatArray
@@ -185,7 +186,8 @@ def phase_quantities(
     """Spread of phases by one harmonic and by several, with intervals for what noise adds to, and the maps.
 
     The gates' maps are smoothed along the wall first: phases of single cells tell noise. Phases are counted from the
-    R wave: half a gate later than from the middle of the first one.
+    R wave: half a gate later than from the middle of the first one. The maps are of the phase where the wall moves, of
+    what of it the statistics count (off the valve plane), and of the amplitude.
 
     Raises
     ------
@@ -208,8 +210,17 @@ def phase_quantities(
         name, unit, _ = _PHASE_NAMES[attribute]
         value = float(getattr(several.statistics, attribute))
         quantities.append(_phase_quantity(f"{name}, multi-harmonic", value, unit, None, None))
-    turned = one.phase.like((one.phase.value + half_gate_deg) % 360, "counted from the R wave")
-    return quantities, {"phase": turned, "amplitude": one.amplitude}
+    turned = (one.phase.value + half_gate_deg) % 360
+
+    def of_cells(which: NDArray[np.bool_], step: str) -> PolarMap:
+        return one.phase.like(np.where(which, turned, np.nan), step)
+
+    maps = {
+        "phase": of_cells(one.moving, "counted from the R wave, where the wall moves"),
+        "phase_counted": of_cells(one.counted, "counted from the R wave, where statistics count it"),
+        "amplitude": one.amplitude,
+    }
+    return quantities, maps
 
 
 def _phase_quantity(name: str, value: float, unit: str, low: float | None, high: float | None) -> Quantity:

@@ -108,8 +108,9 @@ def function_note(maps: Maps) -> str:
         "motion": "Motion is that of the endocardium, inward from end diastole to end systole.",
         "thickening": "Thickening is that of the fitted surfaces from end diastole to end systole.",
         "thickening_counts": "Thickening by counts is corrected for the resolution.",
-        "phase": "Phase is that of the first harmonic of the counts, in degrees of the R-R interval after the R wave; "
-        "numbers are means round the circle. The histogram weighs the wall by its area.",
+        "phase": "Phase is that of the first harmonic of the counts where it stands out from noise, in degrees of the "
+        "R-R interval after the R wave; numbers are means round the circle. Statistics and histogram leave out the "
+        "outermost rings, through which the valve plane moves; the histogram weighs the wall by its area.",
         "amplitude": "Amplitude is that of the same harmonic.",
     }
     return " ".join(sentence for name, sentence in said.items() if name in shown)

@@ -177,6 +177,7 @@ MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
             anchors=_THICKENING,
         ),
         "phase": MapScale("phase", "° after R", 0, 360, (0, 90, 180, 270, 360), cyclic=True),
+        "phase_counted": MapScale("phase counted", "° after R", 0, 360, (0, 90, 180, 270, 360), cyclic=True),
         "amplitude": MapScale(
             "amplitude",
             "% of mean",

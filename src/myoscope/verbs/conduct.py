@@ -29,6 +29,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 
+def given_path(text: str) -> Path:
+    """A path as typed; an empty one, which would otherwise mean the current folder, is a variable that is not set."""
+    if not text.strip():
+        raise typer.BadParameter("a path is empty; is a variable not set?")
+    return Path(text)
+
+
 def refuse_missing(paths: list[Path]) -> None:
     """End with one sentence if a path that was given does not exist."""
     for path in paths:
