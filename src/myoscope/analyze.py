@@ -103,7 +103,10 @@ def _helpers(settings: Settings, paths: Sequence[Path]) -> Iterator[Executor | N
     if settings.workers == 1 or one_file:
         yield None
         return
-    broken = "A worker process ended unexpectedly, probably for want of memory; nothing was written. Try --workers 1."
+    broken = (
+        "A worker process ended unexpectedly, for want of memory or because the calling program does not begin under "
+        'if __name__ == "__main__"; nothing was written. One worker needs neither.'
+    )
     with processes(settings.workers - 1, broken=broken) as pool:
         for _ in range(settings.workers - 1):
             pool.submit(_get_ready)
