@@ -25,7 +25,7 @@ CONSTANTS = Path(__file__).parents[2] / "src/myoscope/quantify/interval_constant
 SEED = 7101
 POPULATIONS = ("all", "referred")
 _FAR_MM = 20.0  # a heart found elsewhere is a failed contour and not a measurement
-_LEAST = {"TPD": 0.3, "SCORE": 0.5, "PHASE": 0.3}
+_LEAST = {"TPD": 0.3, "SCORE": 0.5, "PHASE": 0.3, "ENTROPY": 0.01}
 
 _TEXT = '''"""Constants of intervals, solved on {n} virtual patients, half of them sent to angiography (seed {seed}).
 
@@ -137,6 +137,7 @@ def main() -> None:
         ("TPD", "tpd_draws", ((0, "tpd_percent"),)),
         ("SCORE", "tpd_draws", ((1, "summed_score"),)),
         ("PHASE", "phase_draws", ((0, "phase_sd_deg"), (1, "phase_bandwidth_deg"))),
+        ("ENTROPY", "phase_draws", ((2, "phase_entropy"),)),
     ):
         known = [(scan, quiet) for scan, quiet in both if draws in scan and figures[0][1] in quiet]
         if not known:

@@ -26,7 +26,7 @@ from myoscope.core import MyoscopeError, Projections, Volume
 from myoscope.physics.beats import Rhythm, draw_beats
 from myoscope.physics.noise import poisson_counts
 from myoscope.quantify.drawn_interval import interval_of_draws
-from myoscope.quantify.interval_constants import PHASE_DRAWS, SCORE_DRAWS, TPD_DRAWS
+from myoscope.quantify.interval_constants import ENTROPY_DRAWS, PHASE_DRAWS, SCORE_DRAWS, TPD_DRAWS
 from myoscope.reconstruct import reconstruct
 from myoscope.simulate.acquire import expose
 from myoscope.simulate.cameras import CAMERAS
@@ -59,8 +59,9 @@ FALLS_SHORT = (
     "and small ones too large. Images of five further hearts without noise, blurred by a Gaussian, showed that gates "
     "keeping two harmonics of the beat cost 2 points and lower the noise. Where a camera looks along the axis, the "
     "ridge of the wall is seen up to a millimetre inside its place.",
-    "* Phase through the whole chain is mostly noise: ten hearts with bundle branch block and ten with an "
-    "infarct are not told from normal ones with certainty.",
+    "* Phase: what normal hearts show is mostly noise. Ten hearts with bundle branch block and ten with an infarct "
+    "are told from normal ones better than by chance, not with certainty; of 14 infarcts looked at in development, "
+    "seven delay the wall by less than 10 degrees (standard deviation of the truth).",
     "* Repeatability is told from one noisy scan against one without noise and not from repeated scans.",
 )
 PHASE_SITES, PHASE_PATIENTS = ("north", "hillside"), 5
@@ -126,6 +127,7 @@ def coverage(rows: Sequence[Row]) -> list[str]:
             ("SSS", "tpd_draws", 1, "summed_score", SCORE_DRAWS, 68.0),
             ("phase SD", "phase_draws", 0, "phase_sd_deg", PHASE_DRAWS, 180.0),
             ("phase bandwidth", "phase_draws", 1, "phase_bandwidth_deg", PHASE_DRAWS, 360.0),
+            ("phase entropy", "phase_draws", 2, "phase_entropy", ENTROPY_DRAWS, 1.0),
         ):
             if draws in scan and key in quiet:
                 mean, spread = scan[draws][place]

@@ -16,3 +16,4 @@ EF_ERROR = ErrorModel(bias=-0.8983, base=4.533, by_softness=0.1256, by_size=-0.2
 TPD_DRAWS = DrawCalibration(unbias=0.1759, below=2.045, above=1.454, least=0.3)
 SCORE_DRAWS = DrawCalibration(unbias=0, below=2.073, above=1.509, least=0.5)
 PHASE_DRAWS = DrawCalibration(unbias=1.639, below=5.998, above=2.696, least=0.3)
+ENTROPY_DRAWS = DrawCalibration(unbias=2, below=13.73, above=2.568, least=0.01)

@@ -16,7 +16,7 @@ from myoscope.quantify.combined_positions import (
 )
 from myoscope.quantify.drawn_interval import interval_of_draws
 from myoscope.quantify.function import VentricularFunction
-from myoscope.quantify.interval_constants import PHASE_DRAWS, SCORE_DRAWS, TPD_DRAWS
+from myoscope.quantify.interval_constants import ENTROPY_DRAWS, PHASE_DRAWS, SCORE_DRAWS, TPD_DRAWS
 from myoscope.quantify.ischaemia import Ischaemia
 from myoscope.quantify.map_noise import MapNoise, noise_from_gates
 from myoscope.quantify.perfusion_intervals import draw_perfusion, no_noise
@@ -204,7 +204,8 @@ def phase_quantities(
         value = (value + half_gate_deg) % 360 if attribute == "peak_deg" else value
         low = high = None
         if draws is not None and attribute in _WITH_INTERVAL:
-            low, high = interval_of_draws(value, draws[:, _INDEX[attribute]], PHASE_DRAWS, highest=highest)
+            calibration = ENTROPY_DRAWS if attribute == "entropy" else PHASE_DRAWS
+            low, high = interval_of_draws(value, draws[:, _INDEX[attribute]], calibration, highest=highest)
         quantities.append(_phase_quantity(name, value, unit, low, high))
     for attribute in _WITH_INTERVAL:
         name, unit, _ = _PHASE_NAMES[attribute]
