@@ -103,14 +103,14 @@ class Peer:
         return np.array(values), np.array(errors)
 
 
-def whole_study(folder: Path) -> tuple[float, float]:
-    """Seconds by the clock and of the processor for one analysis, files to report; imports are not counted."""
+def whole_study(folder: Path, *, workers: int) -> float:
+    """Seconds by the clock for one analysis, files to report; of this process, imports are not counted."""
     from myoscope.analyze import Settings, analyze
 
     with tempfile.TemporaryDirectory() as place:
-        clock, cpu = time.perf_counter(), time.process_time()
-        analyze([folder], Path(place) / "out", settings=Settings())
-        return time.perf_counter() - clock, time.process_time() - cpu
+        clock = time.perf_counter()
+        analyze([folder], Path(place) / "out", settings=Settings(workers=workers))
+        return time.perf_counter() - clock
 
 
 def main() -> None:
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--study", type=Path, help="folder of a PET study, rest and stress")
+    parser.add_argument("--workers", type=int, default=2, help="processes that analyse it (default 2)")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     curves = patient(chosen.curves, chosen.seed)
@@ -161,9 +162,9 @@ def main() -> None:
     print(f"parameters differ by at most {apart.max():.1e} of their value (tolerance {TOLERANCE:g}), ", end="")
     print(f"standard errors by {np.median(apart_se):.1e} (median); {result['curves_without_flow']} curves without flow")
     if chosen.study:
-        wall_s, cpu_s = whole_study(chosen.study)
-        result |= {"study_wall_s": wall_s, "study_cpu_s": cpu_s, "study_target_s": STUDY_TARGET_S}
-        print(f"whole study         {wall_s:8.1f} s by the clock, {cpu_s:.1f} s of CPU; target {STUDY_TARGET_S:g} s")
+        wall_s = whole_study(chosen.study, workers=chosen.workers)
+        result |= {"study_wall_s": wall_s, "study_workers": chosen.workers, "study_target_s": STUDY_TARGET_S}
+        print(f"whole study         {wall_s:8.1f} s, {chosen.workers} processes; target {STUDY_TARGET_S:g} s")
     if chosen.json:
         chosen.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
