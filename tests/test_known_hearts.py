@@ -88,6 +88,12 @@ def test_images_of_one_scan_that_show_the_same_heart_share_its_place(monkeypatch
     taken = second(corrected)
     assert taken.frame is sure.frame
     assert [(flag.code, flag.severity) for flag in taken.flags] == [("heart_shared", "info")]
+    hot, doubt = (Flag(code, "something", "warning") for code in ("hot_neighbour", "finders_disagree"))
+    sure = replace(sure, flags=(hot,))
+    assert [flag.code for flag in second(corrected).flags] == ["heart_shared"], "what neighbours do is of one image"
+    sure = replace(sure, flags=(doubt,))
+    assert second(corrected) is other, "in doubt"
+    sure = replace(sure, flags=())
     assert second(moved) is other, "moved by a voxel of 6 mm"
     assert second(corrected, place="") is other, "no frame of reference is stated"
     assert second(Volume(np.ones_like(ring, np.float32), grid, "counts")) is other

@@ -6,6 +6,7 @@ models -> write ``result.json``, ``report.html`` and images, all at once by an a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -99,13 +100,13 @@ def analyze(
 @contextmanager
 def _helpers(settings: Settings, paths: Sequence[Path]) -> Iterator[Executor | None]:
     """Processes that help, which load what they need while the study is read; None where this one works alone."""
-    one_file = len(paths) == 1 and paths[0].is_file()
+    one_file = len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113 - pathlib's raises for some impossible names
     if settings.workers == 1 or one_file:
         yield None
         return
     broken = (
-        "A worker process ended unexpectedly, for want of memory or because the calling program does not begin under "
-        'if __name__ == "__main__"; nothing was written. One worker needs neither.'
+        "A worker process ended unexpectedly, probably for want of memory; nothing was written. One worker needs less "
+        "(--workers 1); a Python program with more must begin under if __name__ == '__main__'."
     )
     with processes(settings.workers - 1, broken=broken) as pool:
         for _ in range(settings.workers - 1):

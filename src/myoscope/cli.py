@@ -84,10 +84,7 @@ def _common(
 
 @app.command()
 def analyze(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATH...", parser=given_path, help="Files or folders of one patient's study."),
-    ],
+    paths: Paths,
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; it must not exist yet.")],
     finder: Annotated[Finder, typer.Option(help="How the left ventricle is found.")] = Finder.AUTO,
     sampling: Annotated[Sampling, typer.Option(help="How the polar map is sampled.")] = Sampling.SURFACE,
@@ -205,10 +202,7 @@ def compare(
 
 @app.command()
 def info(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATH...", parser=given_path, help="Files or folders of one patient's study."),
-    ],
+    paths: Paths,
     debug: Debug = False,
 ) -> None:
     """Say what is in the files, without analysing them: series, state, geometry, and what was inferred."""

@@ -23,11 +23,13 @@ _Place = tuple[str | None, str, str]
 # Of an image about the heart with another one of the same scan: how alike they are, and how far apart they seem.
 _LEAST_CORRELATION, _FARTHEST_MM = 0.9, 3.0
 _MARGIN = 3  # voxels about the wall
+_DOUBTS = ("finders_disagree", "found_by_one_finder")
+_OF_ONE_IMAGE = ("hot_neighbour", "low_contrast")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Witness:
-    """A ventricle about which the finders agree, and the image that it was found in."""
+    """A ventricle that is not in grave doubt, and the image that it was found in."""
 
     name: str
     still: Volume
@@ -44,7 +46,7 @@ class KnownHearts:
     def remember(
         self, series: Series, still: Volume, ventricle: heart.LeftVentricle, agreement: Mapping[str, float]
     ) -> None:
-        """Keep a ventricle about which the finders agree, for the other images of its scan."""
+        """Keep a ventricle that is not in grave doubt, for the other images of its scan."""
         if all(flag.severity != "error" for flag in ventricle.flags):
             self._sure.setdefault(_place(series), []).append(_Witness(series.name, still, ventricle, agreement))
 
@@ -65,10 +67,16 @@ class KnownHearts:
         """
         witnesses = self._sure.get(_place(series), ())
         witness = next((w for w in witnesses if w.ventricle.wall.grid.same_place(still.grid)), None)
-        if witness is not None and series.frame_of_reference_sha256 and _shows_the_same(witness, still):
+        if (
+            witness is not None
+            and series.frame_of_reference_sha256
+            and not any(flag.code in _DOUBTS for flag in witness.ventricle.flags)
+            and _shows_the_same(witness, still)
+        ):
             message = f"The place of the heart is that found in {witness.name}, an image of the same scan."
-            shared = Flag("heart_shared", message, "info")
-            return replace(witness.ventricle, flags=(*witness.ventricle.flags, shared)), witness.agreement
+            of_place = (flag for flag in witness.ventricle.flags if flag.code not in _OF_ONE_IMAGE)
+            shared = replace(witness.ventricle, flags=(*of_place, Flag("heart_shared", message, "info")))
+            return shared, witness.agreement
         try:
             found, agreement = heart.find_left_ventricle(still, prefer=finder, in_training_domain=in_training_domain)
         except HeartNotFound as error:

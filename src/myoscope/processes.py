@@ -16,7 +16,7 @@ from multiprocessing import connection, get_context, parent_process
 from threading import Thread
 from typing import Any, TypeVar
 
-from myoscope.core import MyoscopeError
+from myoscope.core import WorkerDied
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -30,18 +30,20 @@ def processes(workers: int, *, broken: str) -> Iterator[ProcessPoolExecutor]:
 
     Raises
     ------
-    MyoscopeError
-        ``broken``, if one of them ended unexpectedly.
+    WorkerDied
+        With the sentence ``broken``, if one of them ended unexpectedly.
     """
     with _single_threaded():
         pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
         try:
             yield pool
         except BrokenProcessPool as error:
-            raise MyoscopeError(broken) from error
+            raise WorkerDied(broken) from error
         finally:
+            # Shutting down forgets the processes, and leaving the program would wait for what they do.
+            running = list((getattr(pool, "_processes", None) or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((getattr(pool, "_processes", None) or {}).values()):
+            for process in running:
                 process.terminate()
 
 
@@ -52,7 +54,7 @@ def in_processes(
 
     Raises
     ------
-    MyoscopeError
+    WorkerDied
         See `processes`.
     """
     if not todo:

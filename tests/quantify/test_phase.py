@@ -181,7 +181,7 @@ def test_an_analysis_leaves_out_what_does_not_move() -> None:
     found = phase_analysis(gates, least_amplitude_percent=5)
     assert found.statistics.mean_deg == pytest.approx(130)
     assert found.statistics.sd_deg == pytest.approx(0, abs=1e-6)
-    assert found.moving_percent == pytest.approx(75)
+    assert found.counted_percent == pytest.approx(75)
     assert found.amplitude.value[20] == pytest.approx(np.full(72, 20.0))
     everything = phase_analysis(gates, least_amplitude_percent=0)
     assert everything.statistics.sd_deg > 50
@@ -208,11 +208,16 @@ def test_cells_weaker_than_noise_and_rings_of_the_valve_plane_are_not_counted() 
     assert found.moving[10:].all()
     assert found.moving[:10].mean() < 0.05
     assert not found.counted[30:].any()
+    assert found.counted_percent == pytest.approx(100 * found.counted.sum() / (30 * 72))
     assert (found.counted[:30] == found.moving[:30]).all()
     assert found.statistics.mean_deg == pytest.approx(130, abs=1)
     assert found.statistics.sd_deg < 10
     whole = phase_analysis(gates, least_amplitude_percent=0, least_amplitude_noises=4.0)
     assert whole.statistics.sd_deg > 60
+    with pytest.raises(
+        InvalidValue, match="off the valve plane changes its counts by 5 % over the cycle and beyond noise"
+    ):
+        phase_analysis(gates, least_amplitude_percent=5, least_amplitude_noises=90.0, valve_share=0.25)
 
 
 def test_a_late_territory_shows_in_its_segments_and_vessel() -> None:

@@ -37,6 +37,10 @@ class OutputError(MyoscopeError):
     """A result that could not be written."""
 
 
+class WorkerDied(MyoscopeError):
+    """A process that helped ended unexpectedly, most often for want of memory."""
+
+
 class NothingToAnalyse(MyoscopeError):
     """Nothing in the given paths can be used; the sentence says why."""
 

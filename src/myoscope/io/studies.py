@@ -79,7 +79,7 @@ def read_paths(
     DICOM NM, PET and CT, NIfTI and Interfile are read; what cannot be used is left out with its reason. A CT's slices
     become one series of kind ``CT`` in HU, those of a PET image one of kind ``PET``, ``GATED PET`` or ``DYNAMIC PET``;
     an attenuation map, one of kind ``MU MAP``. The order of ``paths`` does not matter. ``progress`` is told how many of
-    how many files are done. A process of the ``pool`` reads half of very many files.
+    how many files are done. A process of the ``pool`` reads half of very many files, of which ``progress`` is not told.
 
     Raises
     ------
@@ -99,6 +99,7 @@ def read_paths(
         ours = _read_files(files[:half], expanded, progress)
         theirs = others.result()
         found, slices, skipped = ours[0] + theirs[0], ours[1] + theirs[1], ours[2] + theirs[2]
+        slices = _told_once(slices)
     if progress:
         progress(len(files), len(files))
     _refuse_mixed_patients(
@@ -119,6 +120,17 @@ def read_paths(
             )
         )
     return ReadResult(_study(found), tuple(skipped), tuple(flags), _without_names(skipped, files))
+
+
+def _told_once(slices: Sequence[_SliceFile]) -> list[_SliceFile]:
+    """The slices of each PET series with the facts of the first of them, as one process would have read them."""
+    first: dict[str, Description] = {}
+    return [
+        replace(one, facts=first.setdefault(one.slice.series_uid, one.facts))
+        if isinstance(one.slice, PtSlice) and one.slice.series_uid
+        else one
+        for one in slices
+    ]
 
 
 def _read_files(

@@ -26,6 +26,7 @@ _LOST_VIEW = 0.75  # of the counts that a view's neighbours hold
 _STANDARD_ERRORS = 4.0
 _COPIES = 1e-6
 _STILL_PERCENT = 5.0  # ejection fraction below which the curve is flat
+_GREATEST_FACTOR = 3.0
 _RESTLESS = 1.4  # ups and downs of a curve over twice its range; one beat has 1
 _LATE = 0.2  # of the cycle from the R wave to the largest volume, either way
 
@@ -67,12 +68,16 @@ def gate_counts(image: Volume | Projections) -> FloatArray:
 
 
 def equal_count_factors(image: Volume) -> FloatArray:
-    """What brings each gate to the mean counts of all: the last ones open for fewer beats. 1 for an empty gate."""
+    """What brings each gate to the mean counts of all: the last ones open for fewer beats.
+
+    1 for an empty gate, and never more than 3: a gate with fewer counts holds little but noise.
+    """
     counts = gate_counts(image)
     known = counts > 0
     if not known.any():
         return np.ones(len(counts))
-    return np.where(known, counts[known].mean() / np.where(known, counts, 1.0), 1.0)
+    factors = np.where(known, counts[known].mean() / np.where(known, counts, 1.0), 1.0)
+    return np.minimum(factors, _GREATEST_FACTOR)
 
 
 def count_flags(counts: FloatArray, *, poisson: bool) -> tuple[Flag, ...]:

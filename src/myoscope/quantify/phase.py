@@ -90,7 +90,8 @@ class PhaseAnalysis:
     """Phase and amplitude of one gated heart, for the whole wall and its parts.
 
     ``phase`` (deg) and ``amplitude`` (% of the cell's mean counts) are NaN where the wall was not seen; ``moving``
-    (ring, angle) tells which cells tell of time, ``counted`` which of them the statistics of the whole wall count.
+    (ring, angle) tells which cells tell of time, ``counted`` which of them the statistics of the whole wall count:
+    ``counted_percent`` of those that were seen off the valve plane.
     Means and standard deviations (deg) of the 17 segments and of the territories in the order of ``VESSELS`` are NaN
     where none of their cells moves.
     """
@@ -99,16 +100,12 @@ class PhaseAnalysis:
     amplitude: PolarMap
     moving: NDArray[np.bool_]
     counted: NDArray[np.bool_]
+    counted_percent: float
     statistics: PhaseStatistics
     segment_mean_deg: FloatArray
     segment_sd_deg: FloatArray
     vessel_mean_deg: FloatArray
     vessel_sd_deg: FloatArray
-
-    @property
-    def moving_percent(self) -> float:
-        """Share of the cells that were seen that tell of time."""
-        return float(100 * self.moving.sum() / max(int(np.isfinite(self.phase.value).sum()), 1))
 
 
 def phase_analysis(
@@ -148,11 +145,15 @@ def phase_analysis(
     percent = 100 * amplitude / np.where(mean > 0, mean, np.nan)
     least = np.maximum(least_amplitude_percent, least_amplitude_noises * amplitude_noise_percent(counts))
     moving = np.isfinite(phase) & (percent >= least)
-    counted = moving.copy()
-    counted[len(counted) - round(valve_share * len(counted)) :] = False
+    off_valve = np.isfinite(phase)
+    off_valve[len(off_valve) - round(valve_share * len(off_valve)) :] = False
+    counted = moving & off_valve
     if not counted.any():
+        beyond = " and beyond noise" if (percent >= least_amplitude_percent)[off_valve].any() else ""
+        where = " off the valve plane" if valve_share else ""
         raise InvalidValue(
-            f"no part of the wall changes its counts by {least_amplitude_percent:g} % over the cycle; there is no phase"
+            f"no part of the wall{where} changes its counts by {least_amplitude_percent:g} % over the cycle{beyond}; "
+            "there is no phase"
         )
     wall = gates[0]
     every = phase_weights(wall, percent, weighting)
@@ -168,6 +169,7 @@ def phase_analysis(
         wall.like(percent, "amplitude of the first harmonic of counts", unit="%"),
         moving,
         counted,
+        float(100 * counted.sum() / off_valve.sum()),
         PhaseStatistics(*(float(value) for value in values)),
         segment_mean[0],
         segment_sd[0],

@@ -211,6 +211,7 @@ def phase_quantities(
         name, unit, _ = _PHASE_NAMES[attribute]
         value = float(getattr(several.statistics, attribute))
         quantities.append(_phase_quantity(f"{name}, multi-harmonic", value, unit, None, None))
+    quantities.append(Quantity("wall with a phase", one.counted_percent, "%", group="phase"))
     turned = (one.phase.value + half_gate_deg) % 360
 
     def of_cells(which: NDArray[np.bool_], step: str) -> PolarMap:

@@ -58,7 +58,7 @@ def errors_in_one_sentence(
     ``refused`` is the code for what the library will not do; ``kept`` says that an interrupted call leaves parts from
     which the same call goes on.
     """
-    from myoscope.core.errors import MyoscopeError, OutputError
+    from myoscope.core.errors import MyoscopeError, OutputError, WorkerDied
 
     try:
         yield
@@ -70,6 +70,8 @@ def errors_in_one_sentence(
     except MyoscopeError as error:
         if debug:
             raise
+        if isinstance(error, WorkerDied):
+            leave(str(error), Exit.INTERNAL_ERROR)
         leave(str(error), Exit.BAD_CALL if isinstance(error, OutputError) else refused)
     except BrokenPipeError as error:
         # Whoever reads the output (head, less) has seen enough; what is left in the buffer has nowhere to go.
