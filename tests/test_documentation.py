@@ -45,7 +45,7 @@ def test_python_of_a_page_runs_as_it_stands(
     dicom = after_make_demo / "demo" / "dicom"
     for study in (tmp_path / "study", tmp_path / "studies" / "first"):
         study.mkdir(parents=True)
-        for name in ("stress-supine-gated.dcm", "rest-supine.dcm"):
+        for name in ("stress-supine.dcm", "rest-supine.dcm"):
             (study / name).symlink_to(dicom / name)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, page, "exec"), {"__name__": "__main__"})
