@@ -58,7 +58,7 @@ class Settings:
         roots = [*self.models, *([MODELS] if MODELS.is_dir() else [])]
         if not roots:
             return {}
-        # Asking models brings scipy's statistics and more, which most analyses do without.
+        # The systems take half a second to load, which analyses without models do without.
         from myoscope.systems.one_study import model_folders
 
         found: dict[str, Path] = {}

@@ -46,8 +46,8 @@ class KnownHearts:
     def remember(
         self, series: Series, still: Volume, ventricle: heart.LeftVentricle, agreement: Mapping[str, float]
     ) -> None:
-        """Keep a ventricle that is not in grave doubt, for the other images of its scan."""
-        if all(flag.severity != "error" for flag in ventricle.flags):
+        """Keep a ventricle, unless it is in grave doubt, for the other images of its scan."""
+        if not _in_grave_doubt(ventricle):
             self._sure.setdefault(_place(series), []).append(_Witness(series.name, still, ventricle, agreement))
 
     def find(
@@ -83,12 +83,14 @@ class KnownHearts:
             if witness is None:
                 raise
             return _borrowed(witness, f"no heart was found in this image ({error})"), {}
-        if all(flag.severity != "error" for flag in found.flags):
-            self.remember(series, still, found, agreement)
-            return found, agreement
-        if witness is None:
+        self.remember(series, still, found, agreement)
+        if witness is None or not _in_grave_doubt(found):
             return found, agreement
         return _borrowed(witness, "the finders contradict each other in this image"), agreement
+
+
+def _in_grave_doubt(ventricle: heart.LeftVentricle) -> bool:
+    return any(flag.severity == "error" for flag in ventricle.flags)
 
 
 def _place(series: Series) -> _Place:

@@ -39,7 +39,6 @@ _SMALL_HEART_EDV_ML, _SMALL_HEART_ESV_ML = 60.0, 20.0
 PHASE = quantify.PhaseSettings()
 GATE_SMOOTHING_MM = 25.0
 """Over which single gates are averaged along the wall (FWHM) before their thickening is told."""
-_LITTLE_WALL_PERCENT = 50.0
 _COUNT_THICKENING_PERCENT = (-200.0, 400.0)
 _N_DRAWS = 160
 
@@ -281,16 +280,10 @@ def measure_function(
             )
         )
     try:
-        found, phase_maps = quantify.phase_quantities(gates, PHASE, rng=rng)
+        found, phase_maps, doubts = quantify.phase_quantities(gates, PHASE, rng=rng)
         quantities += found
         maps |= phase_maps
-        share = next(q.value for q in found if q.name == "wall with a phase")
-        if share is not None and share < _LITTLE_WALL_PERCENT:
-            message = (
-                f"Only {share:.0f} % of the wall changes its counts beyond noise over the beat; phase SD, bandwidth "
-                "and entropy say how that part agrees, and nothing of the rest."
-            )
-            flags.append(Flag("phase_of_little_wall", message, "warning", {"wall_percent": round(share)}))
+        flags += doubts
     except MyoscopeError as error:
         quantities += [q for q in no_function(str(error)) if q.group == "phase"]
     frozen = quantify.motion_frozen_map(gates, ed_gate=function.ed_gate)

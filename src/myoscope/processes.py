@@ -74,7 +74,10 @@ def in_processes(
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """One thread per process: the libraries read these variables once, when they are loaded."""
+    """One thread per process: the libraries read these variables once, when they are loaded.
+
+    So does what this process itself loads meanwhile: it shares the cores with its workers.
+    """
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:

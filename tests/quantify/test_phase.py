@@ -7,12 +7,14 @@ from normal_wall import SHAPE, polar_map
 from myoscope.core import GeometryMismatch, InvalidValue
 from myoscope.quantify import (
     PHASE_INDICES,
+    PhaseSettings,
     after_r_wave_deg,
     centred_phase_deg,
     encoded_phase,
     first_harmonic,
     harmonic_timing_deg,
     phase_analysis,
+    phase_quantities,
     phase_statistics_of_many,
     regional_phase_of_many,
 )
@@ -218,6 +220,27 @@ def test_cells_weaker_than_noise_and_rings_of_the_valve_plane_are_not_counted() 
         InvalidValue, match="off the valve plane changes its counts by 5 % over the cycle and beyond noise"
     ):
         phase_analysis(gates, least_amplitude_percent=5, least_amplitude_noises=90.0, valve_share=0.25)
+
+
+def test_phases_of_a_small_part_of_the_wall_are_told_with_a_warning() -> None:
+    rng = np.random.default_rng(5)
+
+    def doubts(moving_rings: int) -> list[str]:
+        strength = np.full(SHAPE, 20.0)
+        strength[moving_rings:] = 0.0
+        time = 2 * np.pi * np.arange(16)[:, None, None] / 16
+        counts = 100 + strength * np.cos(time - np.radians(140)) + rng.normal(0, 1.0, (16, *SHAPE))
+        gates = [polar_map(gate, "counts") for gate in counts]
+        quantities, maps, flags = phase_quantities(gates, PhaseSettings(smooth_fwhm_mm=0.0), rng=rng)
+        share = next(q.value for q in quantities if q.name == "wall with a phase")
+        assert share == pytest.approx(100 * min(moving_rings / 28, 1), abs=12)
+        # Counted from the R wave: half of a gate of 22.5 degrees later.
+        assert np.nanmean(maps["phase_counted"].value[:2]) == pytest.approx(140 + 11.25, abs=3)
+        assert np.isnan(maps["phase_counted"].value[28:]).all()
+        return [flag.code for flag in flags]
+
+    assert doubts(8) == ["phase_of_little_wall"]
+    assert doubts(40) == []
 
 
 def test_a_late_territory_shows_in_its_segments_and_vessel() -> None:

@@ -60,8 +60,8 @@ def _unreadable_if_it_fails(action: Callable[[], T], failed: str) -> T:
 _PLAIN_KINDS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "SL", "SS", "TM", "UI", "UL", "US"))
 _LONGEST_REMEMBERED, _MOST_REMEMBERED = 256, 20_000
 
-_Known = dict[tuple[int, str, bytes, bool], tuple[Any, ...]]
-_KNOWN: ContextVar[_Known | None] = ContextVar("_KNOWN", default=None)
+_Bytes = tuple[int, str, bytes, bool]
+_KNOWN: ContextVar[dict[_Bytes, tuple[Any, ...]] | None] = ContextVar("_KNOWN", default=None)
 
 
 @contextmanager
@@ -163,18 +163,10 @@ class Header:
         return values
 
     def _decoded(self, keyword: str) -> tuple[Any, ...]:
-        from pydicom.dataelem import RawDataElement
-
-        raw = self.dataset.get_item(_tag_of(keyword))
-        if raw is None:
-            return ()
         told = _KNOWN.get()
-        if told is None or not isinstance(raw, RawDataElement) or not raw.value:
+        key = None if told is None else _bytes_of(self.dataset.get_item(_tag_of(keyword)))
+        if told is None or key is None:
             return _as_tuple(self.dataset.get(keyword))
-        kind = raw.VR or _kind_of(raw.tag)
-        if kind not in _PLAIN_KINDS or len(raw.value) > _LONGEST_REMEMBERED:
-            return _as_tuple(self.dataset.get(keyword))
-        key = (int(raw.tag), kind, raw.value, raw.is_little_endian)
         values = told.get(key)
         if values is None:
             values = _as_tuple(self.dataset.get(keyword))
@@ -203,6 +195,16 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     if isinstance(value, MultiValue | Sequence | list | tuple):
         return tuple(value[:_MAX_VALUES])
     return (value,)
+
+
+def _bytes_of(element: object) -> _Bytes | None:
+    """All that the value of an attribute follows from: tag, kind, bytes, their order; None if there is more to it."""
+    from pydicom.dataelem import RawDataElement
+
+    if not isinstance(element, RawDataElement) or not element.value or len(element.value) > _LONGEST_REMEMBERED:
+        return None
+    kind = element.VR or _kind_of(element.tag)
+    return (int(element.tag), kind, element.value, element.is_little_endian) if kind in _PLAIN_KINDS else None
 
 
 @cache

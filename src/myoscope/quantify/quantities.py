@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope.core import VESSELS, NormalLimits, PolarMap, Quantity
+from myoscope.core import VESSELS, Flag, NormalLimits, PolarMap, Quantity
 from myoscope.core.geometry import FloatArray
 from myoscope.quantify.combined_positions import (
     ABNORMAL_TPD_PERCENT,
@@ -37,6 +37,7 @@ from myoscope.quantify.wall_smoothing import smoothed_on_wall
 _NO_NOISE = "noise, which nothing tells of in this image"
 _EF_LIMITS_PERCENT: Mapping[str, float] = {"F": 51.0, "M": 43.0}
 _EF_SOURCE = "another program's (QGS; Sharir et al. 2006, from memory)"
+_LEAST_WALL_PERCENT = 50.0  # with a phase: statistics of less say little of the heart
 _N_PHASE_DRAWS = 60
 _LOWEST_ABNORMAL_SSS = 4
 
@@ -182,8 +183,8 @@ _INDEX = {"mean_deg": 0, "peak_deg": 1, "sd_deg": 2, "bandwidth_deg": 3, "entrop
 
 def phase_quantities(
     gates: Sequence[PolarMap], settings: PhaseSettings, *, rng: np.random.Generator
-) -> tuple[list[Quantity], dict[str, PolarMap]]:
-    """Spread of phases by one harmonic and by several, with intervals for what noise adds to, and the maps.
+) -> tuple[list[Quantity], dict[str, PolarMap], tuple[Flag, ...]]:
+    """Spread of phases by one harmonic and by several, with intervals for what noise adds to, the maps, and doubts.
 
     The gates' maps are smoothed along the wall first: phases of single cells tell noise. Phases are counted from the
     R wave: half a gate later than from the middle of the first one. The maps are of the phase where the wall moves, of
@@ -222,7 +223,13 @@ def phase_quantities(
         "phase_counted": of_cells(one.counted, "counted from the R wave, where statistics count it"),
         "amplitude": one.amplitude,
     }
-    return quantities, maps
+    if one.counted_percent >= _LEAST_WALL_PERCENT:
+        return quantities, maps, ()
+    message = (
+        f"Only {one.counted_percent:.0f} % of the wall changes its counts beyond noise over the beat; phase SD, "
+        "bandwidth and entropy say how that part agrees, and nothing of the rest."
+    )
+    return quantities, maps, (Flag("phase_of_little_wall", message, evidence={"percent": round(one.counted_percent)}),)
 
 
 def _phase_quantity(name: str, value: float, unit: str, low: float | None, high: float | None) -> Quantity:

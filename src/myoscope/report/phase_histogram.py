@@ -18,7 +18,7 @@ from myoscope.report.quantity_text import Told, tell
 N_BINS = 60
 BIN_DEG = 360 / N_BINS
 PHASE_FRAME = Frame(width=420, height=130, left=40, right=18, top=8, bottom=22)
-COUNTED = "phase_counted"
+COUNTED_PHASE = "phase_counted"
 """The map of the phases that statistics count."""
 _TOLD = ("phase SD", "phase bandwidth", "phase entropy", "phase peak")
 
@@ -62,7 +62,7 @@ def phase_shares_percent(phase: PolarMap) -> NDArray[np.float64]:
 
 def phase_histograms(members: Sequence[SeriesResult]) -> tuple[PhaseHistogram, ...]:
     """A histogram for each series with a phase map, all on the same axes."""
-    known = [(m, m.heart.maps[COUNTED]) for m in members if m.heart is not None and COUNTED in m.heart.maps]
+    known = [(m, m.heart.maps[COUNTED_PHASE]) for m in members if m.heart is not None and COUNTED_PHASE in m.heart.maps]
     shares = [phase_shares_percent(phase) for _, phase in known]
     highest = max((float(s.max()) for s in shares), default=0.0)
     if not highest > 0:

@@ -37,7 +37,7 @@ from myoscope.core.geometry import FloatArray
 from myoscope.report.facts import FACTS, flags_of, inferences, left_out, stated_fact
 from myoscope.report.limits_told import from_virtual_patients
 from myoscope.report.map_scales import MAP_SCALES
-from myoscope.report.phase_histogram import BIN_DEG, COUNTED, phase_shares_percent
+from myoscope.report.phase_histogram import BIN_DEG, COUNTED_PHASE, phase_shares_percent
 from myoscope.report.place_file import place_file
 from myoscope.report.wall_values import SCALE_PERCENTILE, map_means, segment_values, vessel_values
 
@@ -181,7 +181,7 @@ def _heart(heart: HeartResult) -> dict[str, Any]:
             "segment_scores_20": _scores(heart.segment_scores_20),
         },
         "function": None if heart.curve is None else {"volume_curve": _volume_curve(heart.curve)},
-        "phase": _phase(heart.maps[COUNTED]) if COUNTED in heart.maps else None,
+        "phase": _phase(heart.maps[COUNTED_PHASE]) if COUNTED_PHASE in heart.maps else None,
         "flow": None if heart.flow is None else _flow(heart.flow),
         "quantities": [_quantity(q) for q in heart.quantities],
     }
