@@ -26,7 +26,7 @@ from typer.testing import CliRunner, Result
 from myoscope import io
 from myoscope.cli import app
 from myoscope.core import CardiacFrame, Gating, Grid, Volume
-from myoscope.io import studies
+from myoscope.io import one_file
 from myoscope.simulate import lv_phantom
 
 ANALYSED, BAD_CALL, NOTHING, IN_PART, INTERRUPTED = 0, 2, 3, 4, 130
@@ -337,7 +337,7 @@ def test_a_large_file_that_vanishes_between_two_looks_is_left_out(
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", open_too_late)
-    monkeypatch.setattr(studies, "_HEADER_BYTES", 600)  # larger files are read twice
+    monkeypatch.setattr(one_file, "_HEADER_BYTES", 600)  # larger files are read twice
     assert_refused(analyse(study, out), out, code=NOTHING, says="gone.dcm")
     assert count == 2
 

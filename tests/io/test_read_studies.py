@@ -20,7 +20,7 @@ from myoscope.core import (
     UnreadableFile,
     Volume,
 )
-from myoscope.io import ReadResult, read_paths, read_projections, read_volume, studies, write_nifti
+from myoscope.io import ReadResult, one_file, read_paths, read_projections, read_volume, write_nifti
 from myoscope.io.interfile import write_interfile
 
 
@@ -247,7 +247,7 @@ def test_a_file_that_vanishes_between_listing_and_reading_says_so(
         return read_bytes(self)
 
     monkeypatch.setattr(Path, "read_bytes", vanish)
-    monkeypatch.setattr(studies, "_HEADER_BYTES", 600)  # a file that is larger than its beginning is read twice
+    monkeypatch.setattr(one_file, "_HEADER_BYTES", 600)  # a file that is larger than its beginning is read twice
     with pytest.raises(NothingToAnalyse, match="disappeared"):
         read_paths([path])
 
