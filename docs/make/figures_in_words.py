@@ -28,14 +28,21 @@ def share(hits: Sequence[bool] | NDArray[Any]) -> str:
     return f"{100 * k / n:.0f} % ({100 * low:.0f} to {100 * high:.0f}; {k} of {n})"
 
 
-def bootstrap(of: Callable[[Array], float], rows: Array, n: int = 2000) -> tuple[float, float]:
-    """Percentile interval over resampled rows."""
+def bootstrap(
+    of: Callable[[Array], float], rows: Array, n: int = 2000, *, cluster: NDArray[Any] | None = None
+) -> tuple[float, float]:
+    """Percentile interval over resampled rows, or over resampled clusters (row,) that keep their rows together."""
     rng = np.random.default_rng(0)
-    found = [of(rows[rng.integers(0, len(rows), len(rows))]) for _ in range(n)]
-    low, high = np.nanpercentile(found, [2.5, 97.5])
+    if cluster is None:
+        picks = (rng.integers(0, len(rows), len(rows)) for _ in range(n))
+    else:
+        _, of_row = np.unique(cluster, return_inverse=True)
+        members = np.split(np.argsort(of_row, kind="stable"), np.cumsum(np.bincount(of_row))[:-1])
+        picks = (np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))]) for _ in range(n))
+    low, high = np.nanpercentile([of(rows[pick]) for pick in picks], [2.5, 97.5])
     return float(low), float(high)
 
 
-def told(of: Callable[[Array], float], rows: Array, form: str = ".1f") -> str:
-    low, high = bootstrap(of, rows)
+def told(of: Callable[[Array], float], rows: Array, form: str = ".1f", *, cluster: NDArray[Any] | None = None) -> str:
+    low, high = bootstrap(of, rows, cluster=cluster)
     return f"{of(rows):{form}} ({low:{form}} to {high:{form}})"

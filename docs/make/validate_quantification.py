@@ -114,6 +114,7 @@ def coverage(rows: Sequence[Row]) -> list[str]:
     inside: dict[str, list[bool]] = {}
     for row, scan in pairs:
         truth, about = row["truth"], {"fwhm_mm": scan["fwhm_mm"], "relative_noise": scan["gate_noise"]}
+        about["camera"] = SITES[row["site"]].camera
         for name, key in (("EDV", "edv_mL"), ("ESV", "esv_mL")):
             low, high = quantify.volume_interval(scan[key], which=name, **about)
             inside.setdefault(name, []).append(low <= truth[key] <= high)

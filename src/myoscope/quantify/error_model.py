@@ -5,17 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from myoscope.core.geometry import FloatArray
 
 _Z = 1.96
 _USUAL_FWHM_MM, _USUAL_VOLUME_ML, _USUAL_NOISE = 15.0, 100.0, 0.1
+_LEAST_VOLUME_ML = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorModel:
     """Mean and spread of an error: of the logarithm of measured over true volume, or of EF in points.
 
-    spread = base (fwhm / 15 mm)^by_softness (volume / 100 mL)^by_size (1 + (noise / 0.1)^2 by_noise)^0.5; ``bias`` is
-    what is left on average over the cameras; ``factor`` is the width in spreads of the 95 % interval.
+    mean = bias + bias_by_softness ln(fwhm / 15 mm) + bias_by_size ln(volume / 100 mL)
+    spread = base (fwhm / 15 mm)^by_softness (volume / 100 mL)^by_size (1 + (noise / 0.1)^2 by_noise)^0.5
+
+    Both are averages over cameras; ``volume`` is the measured one; ``factor`` is the width in spreads of the 95 %
+    interval.
     """
 
     bias: float
@@ -24,13 +31,35 @@ class ErrorModel:
     by_size: float
     by_noise: float
     factor: float = _Z
+    bias_by_softness: float = 0.0
+    bias_by_size: float = 0.0
 
-    def spread(self, *, fwhm_mm: float, volume_mL: float, relative_noise: float | None) -> float:
-        """Standard deviation to expect."""
+    def mean(self, *, fwhm_mm: ArrayLike, volume_mL: ArrayLike) -> FloatArray:
+        """Error to expect; arguments broadcast."""
+        softness, size = _relative(fwhm_mm, volume_mL)
+        expected: FloatArray = self.bias + self.bias_by_softness * np.log(softness) + self.bias_by_size * np.log(size)
+        return expected
+
+    def spread(self, *, fwhm_mm: ArrayLike, volume_mL: ArrayLike, noise: ArrayLike = _USUAL_NOISE) -> FloatArray:
+        """Standard deviation to expect; arguments broadcast."""
+        softness, size = _relative(fwhm_mm, volume_mL)
+        noisy = np.sqrt(1 + self.by_noise * (np.asarray(noise, np.float64) / _USUAL_NOISE) ** 2)
+        expected: FloatArray = self.base * softness**self.by_softness * size**self.by_size * noisy
+        return expected
+
+    def interval(
+        self, measured: float, *, fwhm_mm: float, volume_mL: float, relative_noise: float | None
+    ) -> tuple[float, float]:
+        """95 % interval of the truth, in what the error is told in (logarithms or points); usual noise if not known."""
         noise = _USUAL_NOISE if relative_noise is None else relative_noise
-        softness = (fwhm_mm / _USUAL_FWHM_MM) ** self.by_softness
-        size = (max(volume_mL, 5.0) / _USUAL_VOLUME_ML) ** self.by_size
-        return float(self.base * softness * size * np.sqrt(1 + self.by_noise * (noise / _USUAL_NOISE) ** 2))
+        width = self.factor * float(self.spread(fwhm_mm=fwhm_mm, volume_mL=volume_mL, noise=noise))
+        middle = measured - float(self.mean(fwhm_mm=fwhm_mm, volume_mL=volume_mL))
+        return min(middle - width, measured), max(middle + width, measured)
+
+
+def _relative(fwhm_mm: ArrayLike, volume_mL: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    volume = np.maximum(np.asarray(volume_mL, np.float64), _LEAST_VOLUME_ML)
+    return np.asarray(fwhm_mm, np.float64) / _USUAL_FWHM_MM, volume / _USUAL_VOLUME_ML
 
 
 @dataclass(frozen=True, slots=True)

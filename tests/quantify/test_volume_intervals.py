@@ -1,0 +1,69 @@
+"""Intervals of volumes and ejection fractions, and how their constants are solved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoscope import quantify
+from myoscope.quantify.error_model import ErrorModel
+from myoscope.quantify.interval_constants import EDV_ERROR, EF_ERROR, ESV_ERROR
+from myoscope.simulate.sites import SITES
+
+DOCS_MAKE = Path(__file__).parents[2] / "docs" / "make"
+
+
+def test_an_interval_is_its_closed_form() -> None:
+    model = ErrorModel(
+        0.1, 0.05, by_softness=1.0, by_size=-0.5, by_noise=0.0, factor=2.0, bias_by_softness=0.2, bias_by_size=0.0
+    )
+    low, high = model.interval(5.0, fwhm_mm=30.0, volume_mL=25.0, relative_noise=None)
+
+    # Twice as soft as usual and a quarter as large: spread 0.05 x 2 x 2, error to expect 0.1 + 0.2 ln 2.
+    middle = 5.0 - 0.1 - 0.2 * np.log(2)
+    assert (low, high) == pytest.approx((middle - 0.4, max(middle + 0.4, 5.0)))
+
+
+@pytest.mark.parametrize("camera", [None, *sorted({site.camera for site in SITES.values()}), "a camera of 2040"])
+def test_intervals_hold_the_measured_figure_and_widen_with_noise(camera: str | None) -> None:
+    about = {"fwhm_mm": 16.0, "camera": camera}
+    for which, measured in (("EDV", 120.0), ("ESV", 40.0), ("ungated", 90.0)):
+        low, high = quantify.volume_interval(measured, which=which, relative_noise=0.1, **about)  # type: ignore[arg-type]
+        wider = quantify.volume_interval(measured, which=which, relative_noise=0.3, **about)  # type: ignore[arg-type]
+        assert 0 < low <= measured <= high
+        assert wider[0] <= low
+        assert high <= wider[1]
+    low, high = quantify.ef_interval(98.0, edv_mL=60.0, relative_noise=0.2, **about)  # type: ignore[arg-type]
+    assert 0 <= low <= 98 <= high <= 100
+
+
+def test_every_kind_of_camera_has_constants_and_others_the_average() -> None:
+    for models in (EDV_ERROR, ESV_ERROR, EF_ERROR):
+        assert set(models) == {"any", *(site.camera for site in SITES.values())}
+    about = {"which": "EDV", "fwhm_mm": 16.0, "relative_noise": 0.1}
+    average = quantify.volume_interval(120.0, **about)  # type: ignore[arg-type]
+    assert quantify.volume_interval(120.0, camera="a camera of 2040", **about) == average  # type: ignore[arg-type]
+    assert quantify.volume_interval(120.0, camera="column-czt", **about) != average  # type: ignore[arg-type]
+
+
+def test_constants_are_found_again_in_errors_drawn_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS_MAKE))
+    import calibrate_intervals
+
+    rng = np.random.default_rng(5)
+    n = 4000
+    fwhm_mm, volume_mL, noise = rng.uniform(12, 20, n), rng.uniform(60, 260, n), rng.uniform(0.05, 0.3, n)
+    true = ErrorModel(-0.05, 0.08, 0.6, -0.3, 0.1, bias_by_softness=0.2, bias_by_size=-0.06)
+    mean = true.mean(fwhm_mm=fwhm_mm, volume_mL=volume_mL)
+    spread = true.spread(fwhm_mm=fwhm_mm, volume_mL=volume_mL, noise=noise)
+    solved = calibrate_intervals.error_model(mean + spread * rng.standard_normal(n), fwhm_mm, volume_mL, noise)
+
+    assert np.abs(solved.mean(fwhm_mm=fwhm_mm, volume_mL=volume_mL) - mean).max() < 0.015
+    # The fit is robust, so its spread alone is narrower than a normal one; the width of the interval is what counts.
+    width = solved.factor * solved.spread(fwhm_mm=fwhm_mm, volume_mL=volume_mL, noise=noise)
+    assert np.abs(width / (1.96 * spread) - 1).max() < 0.06
+    other = mean + spread * rng.standard_normal(n)
+    off = np.abs(other - solved.mean(fwhm_mm=fwhm_mm, volume_mL=volume_mL))
+    assert np.mean(off <= width) == pytest.approx(0.95, abs=0.015)
