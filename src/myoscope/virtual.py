@@ -248,6 +248,11 @@ def _mu_of(patient: VirtualPatient, ct: Volume) -> Volume:
     return mu_on_grid(mu, _MU_GRID)[0]
 
 
+def aligned_mu_map(patient: VirtualPatient, look: Look) -> Volume:
+    """The attenuation map (1/cm, narrow beam) of a CT that lies exactly on the emission images."""
+    return _mu_of(patient, _ct(patient, look, (0.0, 0.0, 0.0), _MU_GRID))
+
+
 def _describe(
     patient: VirtualPatient, look: Look, words: str, number: int, settings: PatientSettings, **more: Any
 ) -> io.NmDescription:
@@ -394,7 +399,7 @@ def image_study(
         first = look.position == site.positions[0]
         try:
             if site.reconstruction.attenuation and look.position not in mu_maps:
-                mu_maps[look.position] = _mu_of(patient, _ct(patient, look, (0.0, 0.0, 0.0), _MU_GRID))
+                mu_maps[look.position] = aligned_mu_map(patient, look)
             images = photograph(patient, look, gated=gated and first, mu_map=mu_maps.get(look.position))
         except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
             # One patient of thousands whom a camera cannot image must not stop the others.
