@@ -16,8 +16,8 @@ from myoscope.analyze import (
     analyze,
     analyze_series,
     analyze_study,
-    like_training_set,
 )
+from myoscope.camera_kind import like_training_set
 from myoscope.core import (
     CardiacFrame,
     Grid,

@@ -15,7 +15,6 @@ import numpy as np
 from myoscope import correct, measure, quantify, reconstruct
 from myoscope.core import VESSELS, Flag, InvalidValue, MyoscopeError, Projections, Quantity
 from myoscope.core.geometry import FloatArray
-from myoscope.physics.camera_geometry import geometry_named
 from myoscope.quantify.drawn_interval import interval_of_draws
 from myoscope.quantify.interval_constants import TPD_DRAWS
 
@@ -36,8 +35,6 @@ def of_projections(projections: Projections, plain: measure.State) -> OfProjecti
     """Truncation, movement and lung to heart ratio of one acquisition, gates added up."""
     cut = quantify.heart_truncation(projections, plain.still)
     flags = () if cut is None else (cut,)
-    if geometry_named(projections.collimator) is not None:
-        return OfProjections(flags=flags)
     moved_back = None
     try:
         movement = correct.find_movement(projections, plain.still, reproject=reconstruct.reprojector(projections))

@@ -7,7 +7,7 @@ models -> write ``result.json``, ``report.html`` and images, all at once by an a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,13 +42,13 @@ from myoscope.one_series import (
     with_quantities,
 )
 from myoscope.one_series import analyze_series as analyze_series
-from myoscope.one_series import like_training_set as like_training_set
 from myoscope.processes import processes
 
 if TYPE_CHECKING:
     from myoscope.systems.one_flow_study import FlowStudy
 
 T = TypeVar("T")
+MAPS_FOLDER = "maps"
 
 
 def analyze(
@@ -299,11 +299,15 @@ def write_result(result: StudyResult, out: Path, *, settings: Settings) -> None:
             io.write_nifti(one.heart.short_axis, place / "short_axis.nii.gz")
             io.save(one.heart.polar_map, place / "polar_map.npz")
             io.save(one.heart.surfaces, place / "surfaces.npz")
-            for name, flow_map in ({} if one.heart.flow is None else flow_study.flow_maps(one.heart.flow)).items():
-                io.save(flow_map, place / f"{name}.npz")
+            _write_maps(one.heart.maps, place)
         for pair in result.pairs:
-            if pair.reserve is not None:
-                for name, one_map in flow_study.reserve_maps(pair.reserve).items():
-                    io.save(one_map, folder / pair.stress / f"{name}.npz")
+            _write_maps(pair.maps, folder / pair.stress)
         report.write_html(result, folder / "report.html", colour_table=settings.colour_table)
         report.write_json(result, folder / "result.json")
+
+
+def _write_maps(maps: Mapping[str, PolarMap], place: Path) -> None:
+    """Further polar maps of a series, with every cell, into a folder of their own."""
+    for name, one_map in maps.items():
+        (place / MAPS_FOLDER).mkdir(exist_ok=True)
+        io.save(one_map, place / MAPS_FOLDER / f"{name}.npz")

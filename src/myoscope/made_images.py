@@ -33,13 +33,9 @@ class MadeImage:
 def wanted_images(series: Series, study: Study, *, with_map: bool) -> tuple[str, ...]:
     """Which images to make of an acquisition: ``plain``, ``corrected`` and ``gated``, less those that are there."""
 
-    def like(other: Series) -> bool:
-        same_position = (other.position.value or "supine") == (series.position.value or "supine")
-        return other is not series and other.state.value == series.state.value and same_position
-
     def there(*, gated: bool, corrected: bool) -> bool:
         return any(
-            like(s)
+            same_scan(series, s)
             and isinstance(s.image, Volume)
             and s.kind not in MAP_KINDS
             and s.gated == gated
@@ -47,10 +43,7 @@ def wanted_images(series: Series, study: Study, *, with_map: bool) -> tuple[str,
             for s in study.series
         )
 
-    # A camera that stores an acquisition gated and ungated stores the same photons twice.
-    ungated_elsewhere = series.gated and any(
-        like(s) and isinstance(s.image, Projections) and not s.gated for s in study.series
-    )
+    ungated_elsewhere = stored_ungated_too(series, study)
     wanted = []
     if not ungated_elsewhere:
         wanted += [] if there(gated=False, corrected=False) else ["plain"]
@@ -58,6 +51,19 @@ def wanted_images(series: Series, study: Study, *, with_map: bool) -> tuple[str,
     if series.gated and not (there(gated=True, corrected=False) or there(gated=True, corrected=True)):
         wanted.append("gated")
     return tuple(wanted)
+
+
+def same_scan(one: Series, other: Series) -> bool:
+    """Whether two series of a study are of the same state and position."""
+    same_position = (other.position.value or "supine") == (one.position.value or "supine")
+    return other is not one and other.state.value == one.state.value and same_position
+
+
+def stored_ungated_too(series: Series, study: Study) -> bool:
+    """Whether gated projections stand beside ungated ones: a camera that stores both stores the same photons twice."""
+    return series.gated and any(
+        same_scan(series, s) and isinstance(s.image, Projections) and not s.gated for s in study.series
+    )
 
 
 def choose_map(series: Series, study: Study) -> tuple[Series | None, tuple[Flag, ...]]:
@@ -140,7 +146,7 @@ def image_of(
         acquisition={
             **series.acquisition,
             "reconstructed_from": series.name,
-            "processing": "; ".join(image.made_by[len(ungated.made_by) :]),
+            "processing": "; ".join(image.made_by[len((projections if what == "gated" else ungated).made_by) :]),
         },
     )
     return MadeImage(made, halves)
@@ -200,14 +206,21 @@ def _attenuation_map(projections: Projections, map_series: Series) -> tuple[Volu
     assert isinstance(given, Volume)
     flags: list[Flag] = []
     if map_series.kind == "CT":
-        kvp = map_series.acquisition.get("kvp")
-        if not isinstance(kvp, (int, float)):
-            kvp = _USUAL_KVP
-            message = f"The CT does not state its tube voltage; bone was converted as at {kvp:g} kVp."
-            flags.append(Flag("kvp_assumed", message, "info"))
-        given = correct.ct_to_mu(given, kvp=float(kvp), energy_keV=reconstruct.photopeak_keV(projections))
+        given, kvp_flags = mu_of_ct(map_series, given, energy_keV=reconstruct.photopeak_keV(projections))
+        flags += kvp_flags
     mu, coverage = correct.mu_on_grid(given, reconstruct.image_grid(projections))
     return mu, [*flags, *coverage]
+
+
+def mu_of_ct(series: Series, ct: Volume, *, energy_keV: float) -> tuple[Volume, tuple[Flag, ...]]:
+    """A CT (in HU) as attenuation in 1/cm, and whether its voltage had to be assumed."""
+    kvp = series.acquisition.get("kvp")
+    flags: tuple[Flag, ...] = ()
+    if not isinstance(kvp, (int, float)):
+        kvp = _USUAL_KVP
+        message = f"The CT does not state its tube voltage; bone was converted as at {kvp:g} kVp."
+        flags = (Flag("kvp_assumed", message, "info"),)
+    return correct.ct_to_mu(ct, kvp=float(kvp), energy_keV=energy_keV), flags
 
 
 def free_name(series: Series, names: set[str]) -> str:

@@ -130,6 +130,7 @@ class Perfusion:
     scores_20: quantify.SegmentScores | None = None
     normal: NormalLimits | None = None
     noise: quantify.MapNoise | None = None
+    by_segment: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 def study_kind(series: Series, *, processing: str) -> tuple[StudyKind | None, tuple[str, ...]]:
@@ -200,9 +201,10 @@ def measure_perfusion(
         scaled, polar_map, limits, deficit, scores, scores_20, noise=noise, rng=rng, n_draws=_N_DRAWS
     )
     used = LimitsUsed(
-        limits.kind, limits.n, limits.provenance, signed.sha256, signed.signer.name if signed.signer else ""
+        limits.kind, limits.n, limits.provenance, signed.sha256, str(signed.signer) if signed.signer else ""
     )
-    return Perfusion(quantities, maps, used, (), deficit, scores, scores_20, limits, noise)
+    by_segment = {"tpd_percent": deficit.segment_tpd_percent}
+    return Perfusion(quantities, maps, used, (), deficit, scores, scores_20, limits, noise, by_segment)
 
 
 def _perfusion_names(kind: StudyKind | None) -> tuple[tuple[str, str], ...]:
@@ -221,6 +223,7 @@ class Function:
     flags: tuple[Flag, ...] = ()
     gates: tuple[PolarMap, ...] = ()
     ventricular: quantify.VentricularFunction | None = None
+    by_segment: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 _FUNCTION_NAMES: tuple[tuple[str, str, str], ...] = (
@@ -239,9 +242,18 @@ def no_function(reason: str) -> tuple[Quantity, ...]:
 
 
 def measure_function(
-    image: Volume, wall: FittedWall, *, sampling: Sampling, rng: np.random.Generator, sex: str | None
+    image: Volume,
+    wall: FittedWall,
+    *,
+    sampling: Sampling,
+    rng: np.random.Generator,
+    sex: str | None,
+    camera: str | None = None,
 ) -> Function:
-    """Volumes, ejection fraction, rates, regional motion and thickening, phase and shape of a gated image."""
+    """Volumes, ejection fraction, rates, regional motion and thickening, phase and shape of a gated image.
+
+    ``camera`` is the kind that intervals are taken for (`Series.camera`); an average of kinds unless known.
+    """
     surfaces = wall.surfaces
     rr_ms = image.gating.rr_ms if image.gating else None
     try:
@@ -265,7 +277,9 @@ def measure_function(
     flags = list(quantify.gating_flags(image, cavity_mL=surfaces.cavity_mL))
     relative_noise = gate_noise(gates)
     quantities = [
-        *quantify.function_quantities(function, fwhm_mm=wall.fwhm_mm, relative_noise=relative_noise, sex=sex),
+        *quantify.function_quantities(
+            function, fwhm_mm=wall.fwhm_mm, relative_noise=relative_noise, sex=sex, camera=camera
+        ),
         Quantity("wall motion, mean", _mean(regional.motion), "mm", group="function"),
         Quantity("wall thickening, mean", _mean(regional.thickening), "%", group="function"),
     ]
@@ -279,11 +293,13 @@ def measure_function(
                 {"edv_mL": round(function.edv_mL), "esv_mL": round(function.esv_mL)},
             )
         )
+    by_segment = {"ef_percent": regional.segment_ef_percent}
     try:
-        found, phase_maps, doubts = quantify.phase_quantities(gates, PHASE, rng=rng)
-        quantities += found
-        maps |= phase_maps
-        flags += doubts
+        phases = quantify.phase_figures(gates, PHASE, rng=rng)
+        quantities += phases.quantities
+        maps |= phases.maps
+        flags += phases.flags
+        by_segment |= {"phase_deg": phases.segment_mean_deg, "phase_sd_deg": phases.segment_sd_deg}
     except MyoscopeError as error:
         quantities += [q for q in no_function(str(error)) if q.group == "phase"]
     frozen = quantify.motion_frozen_map(gates, ed_gate=function.ed_gate)
@@ -295,7 +311,7 @@ def measure_function(
         Quantity("shape index, end systole", float(index[function.es_gate]), "1", group="shape"),
         Quantity("eccentricity", float(quantify.eccentricity(axes)), "1", group="shape"),
     ]
-    return Function(tuple(quantities), maps, curve, tuple(flags), gates, function)
+    return Function(tuple(quantities), maps, curve, tuple(flags), gates, function, by_segment)
 
 
 def gate_maps(image: Volume, surfaces: Surfaces, *, sampling: Sampling) -> tuple[PolarMap, ...]:
@@ -377,13 +393,17 @@ def compare_states(stress: State, rest: State) -> PairResult:
     maps: dict[str, PolarMap] = {}
     flags: list[Flag] = []
     difference: FloatArray | None = None
+    difference_20: FloatArray | None = None
     ours, theirs = stress.perfusion, rest.perfusion
     if ours.deficit is not None and theirs.deficit is not None and ours.scores and theirs.scores:
         found = quantify.ischaemia(ours.deficit, theirs.deficit, stress.heart.maps["relative"])
-        difference = ours.scores.minus(theirs.scores).scores
-        quantities += quantify.change_quantities(
-            found, ours.scores.minus(theirs.scores), stress.heart.quantities, rest.heart.quantities
-        )
+        scores = ours.scores.minus(theirs.scores)
+        difference = scores.scores
+        quantities += quantify.change_quantities(found, scores, stress.heart.quantities, rest.heart.quantities)
+        if ours.scores_20 and theirs.scores_20:
+            scores_20 = ours.scores_20.minus(theirs.scores_20)
+            difference_20 = scores_20.scores
+            quantities += quantify.sum_of_20("SDS", scores_20, group="change")
         maps["reversibility"] = found.reversible.like(
             found.reversible.value / 4 * 100 * 0.70, "lost under stress and not at rest", unit="%"
         )
@@ -396,6 +416,9 @@ def compare_states(stress: State, rest: State) -> PairResult:
         flag = change.flag()
         flags += [flag] if flag else []
         quantities.append(Quantity("direct change", change.net_percent, "%", group="change"))
+        maps["change"] = stress.heart.polar_map.like(
+            100 * change.cell_change, "stress counts over those of rest, less one", unit="%"
+        )
     except MyoscopeError as error:
         quantities.append(Quantity("direct change", None, "%", reason=str(error), group="change"))
     try:
@@ -404,7 +427,9 @@ def compare_states(stress: State, rest: State) -> PairResult:
     except MyoscopeError as error:
         quantities.append(Quantity("TID", None, "1", reason=str(error), group="change"))
     quantities.append(_ef_change(stress, rest))
-    return PairResult(stress.series.name, rest.series.name, tuple(quantities), maps, tuple(flags), difference)
+    return PairResult(
+        stress.series.name, rest.series.name, tuple(quantities), maps, tuple(flags), difference, difference_20
+    )
 
 
 def _ef_change(stress: State, rest: State) -> Quantity:

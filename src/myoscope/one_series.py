@@ -8,14 +8,15 @@ find the left ventricle -> fit its surfaces -> sample the polar map -> reorient 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoscope import across_images, flow_study, heart, io, measure, quantify, reconstruct
+from myoscope import across_images, flow_study, given_images, heart, io, measure, quantify, reconstruct
 from myoscope.analysis_settings import Settings
+from myoscope.camera_kind import camera_kind, like_training_set
 from myoscope.core import (
     AS_STORED,
     Flag,
@@ -31,11 +32,20 @@ from myoscope.core import (
     Volume,
 )
 from myoscope.known_hearts import KnownHearts
-from myoscope.made_images import MAP_KINDS, MadeImage, choose_map, free_name, image_of, wanted_images
+from myoscope.made_images import (
+    MAP_KINDS,
+    MadeImage,
+    choose_map,
+    free_name,
+    image_of,
+    stored_ungated_too,
+    wanted_images,
+)
 
 DYNAMIC = "DYNAMIC PET"
 _BOLUS_MISSED = 0.3  # of the highest activity of blood in the first frame: the scan began too late
 _GATES_THAT_TELL_NOISE = 8
+_USUAL_MINUTES_BETWEEN = 60.0
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the study that is behind us, 0 to 1."""
@@ -43,10 +53,14 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Measured:
-    """A series result with what comparing states needs, None where there is no heart."""
+    """A series result with what comparing states needs, None where there is no heart.
+
+    ``of_given`` are figures that projections tell of the heart in the image that came with them.
+    """
 
     result: SeriesResult
     state: measure.State | None = None
+    of_given: tuple[Quantity, ...] = ()
 
 
 def analyze_series(
@@ -93,19 +107,50 @@ def analyze_state(
     limits, hearts, taken = settings.known_limits(), KnownHearts(), set(names)
     own = [n for n, series in enumerate(study.series) if series.kind not in MAP_KINDS]
     found: dict[int, tuple[Measured, ...]] = {}
-    # Hearts are surest in ungated images, which therefore go first.
-    for done, n in enumerate(sorted(own, key=lambda n: (study.series[n].gated, n))):
+
+    def turn(n: int) -> tuple[bool, bool, int]:
+        """Hearts are surest in ungated images, which therefore go first; projections ask what came with them."""
+        series = study.series[n]
+        return series.gated, isinstance(series.image, Projections), n
+
+    for done, n in enumerate(sorted(own, key=turn)):
         series = study.series[n]
         told = scaled(tell, done / len(own), 1 / len(own))
         if isinstance(series.image, Projections):
+            stored = {m: one.state for m, (one, *_) in found.items() if one.state is not None}
+            given = given_images.given_image(series, tuple(stored.values()))
             found[n] = analyze_projections(
-                series, study, settings=settings, limits=limits, hearts=hearts, names=taken, progress=told
+                series,
+                study,
+                settings=settings,
+                limits=limits,
+                hearts=hearts,
+                given=given,
+                names=taken,
+                progress=told,
             )
+            for m, state in stored.items():
+                if state is given:
+                    found[m] = (with_quantities(found[m][0], found[n][0].of_given),)
         elif series.kind == DYNAMIC:
             found[n] = (_analyze_late(series, settings, limits, hearts, told),)
         else:
             found[n] = (_analyze_image(MadeImage(series), settings, limits, hearts, told),)
-    return [found[n] for n in own]
+    return [_with_alignment(found[n], study, found) for n in own]
+
+
+def _with_alignment(
+    one: tuple[Measured, ...], study: Study, found: Mapping[int, tuple[Measured, ...]]
+) -> tuple[Measured, ...]:
+    """A stored corrected image with whether the study's map lies where its heart is."""
+    state = one[0].state
+    if state is None or state.series.corrected.value != "yes" or state.series.kind == DYNAMIC:
+        return one
+    map_series, _ = choose_map(state.series, study)
+    others = [first.state for first, *_ in found.values() if first.state is not None]
+    plain = given_images.given_image(state.series, [o for o in others if o.series.corrected.value != "yes"])
+    wall = (plain or state).still
+    return (with_flags(one[0], given_images.alignment_of_given(state, wall, map_series)), *one[1:])
 
 
 def _analyze_late(
@@ -188,22 +233,44 @@ def _without_first(
         if began is not None
         and (start := _began_after_s(one.result.series)) is not None
         and start < began
-        and one.state is not None
         and one.result.series.tracer.value == series.tracer.value
     ]
     if not earlier:
-        return image, ()
+        return image, _order_unknown(series, tracer, others)
     seconds, last = min(earlier, key=lambda pair: pair[0])
     share = flow_study.left_by_first(tracer, seconds)
     first = last.result.series.image
-    if share == 0 or last.state is None or not isinstance(first, Volume):
+    if share == 0:
         return image, ()
+    if last.state is None or not isinstance(first, Volume):
+        message = (
+            f"What the injection of {last.result.series.name} had left ({100 * share:.2g} % of its activity) was not "
+            "subtracted, because no heart was found there: flow is too high."
+        )
+        return image, (Flag("residual_activity_not_subtracted", message, "warning"),)
     image = flow_study.without_first(
         image, first, tracer, seconds_between=seconds, second_wall=state.still, first_wall=last.state.still
     )
     percent = f"{100 * share:.2g} % of its activity"
     message = f"What the injection of {last.result.series.name} had left was subtracted ({percent})."
     return image, (Flag("residual_activity_subtracted", message, "info", {"minutes": round(seconds / 60, 1)}),)
+
+
+def _order_unknown(series: Series, tracer: str, others: Sequence[Measured]) -> tuple[Flag, ...]:
+    """A doubt if another injection of a lasting tracer may have come before, and the files do not say when."""
+    unknown = [
+        one.result.series.name
+        for one in others
+        if one.result.series.tracer.value == series.tracer.value
+        and (_began_after_s(series) is None or _began_after_s(one.result.series) is None)
+    ]
+    if not unknown or flow_study.left_by_first(tracer, _USUAL_MINUTES_BETWEEN * 60) == 0:
+        return ()
+    message = (
+        f"The files do not say whether {unknown[0]} was taken before or after this series, and when: what its "
+        "injection may have left was not subtracted. If it came first, flow is too high."
+    )
+    return (Flag("residual_activity_not_subtracted", message, "warning"),)
 
 
 def _bolus_flags(left: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Flag, ...]:
@@ -221,8 +288,19 @@ def with_quantities(one: Measured, more: Sequence[Quantity]) -> Measured:
     """The same with more figures of its heart."""
     if one.state is None or not more:
         return one
-    found = replace(one.state.heart, quantities=(*one.state.heart.quantities, *more))
-    return Measured(replace(one.result, heart=found), replace(one.state, heart=found))
+    return _with_heart(one, replace(one.state.heart, quantities=(*one.state.heart.quantities, *more)))
+
+
+def with_flags(one: Measured, more: Sequence[Flag]) -> Measured:
+    """The same with more doubts about its heart."""
+    if one.state is None or not more:
+        return one
+    return _with_heart(one, replace(one.state.heart, flags=(*one.state.heart.flags, *more)))
+
+
+def _with_heart(one: Measured, found: HeartResult) -> Measured:
+    state = None if one.state is None else replace(one.state, heart=found)
+    return replace(one, result=replace(one.result, heart=found), state=state)
 
 
 def analyze_projections(
@@ -232,6 +310,7 @@ def analyze_projections(
     settings: Settings,
     limits: Sequence[io.SignedLimits] = (),
     hearts: KnownHearts | None = None,
+    given: measure.State | None = None,
     names: set[str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Measured, ...]:
@@ -239,8 +318,8 @@ def analyze_projections(
 
     Wanted are the ungated image, the same corrected for attenuation if the study holds a map, and the gates. An image
     that the study already holds (same state, position, gating and correction) is not made again, and ungated images
-    come from ungated projections where both kinds were stored. ``names`` are the names taken so far, ``hearts`` those
-    found so far.
+    come from ungated projections where both kinds were stored. ``given`` is what was measured on an image that came
+    with them: it stands in for the ungated one. ``names`` are the names taken so far, ``hearts`` those found so far.
     """
     tell = progress or (lambda step, fraction: None)
     hearts = KnownHearts() if hearts is None else hearts
@@ -253,6 +332,17 @@ def analyze_projections(
     flags += map_flags
     wanted = wanted_images(series, study, with_map=map_series is not None)
     source = replace(series, flags=tuple(f for f in series.flags if f.code != "radius_unusual"))
+    if stored_ungated_too(series, study) or "plain" in wanted:
+        given = None
+    of_given = across_images.OfProjections()
+    if given is not None:
+        tell(f"{series.name}: comparing the projections with their image", 0.0)
+        if given_images.lies_where_seen(series, projections, given):
+            of_given = across_images.of_projections(projections, given)
+            flags += of_given.flags
+        else:
+            flags.append(given_images.not_compared(given))
+            given = None
     if not wanted:
         flags.append(
             Flag(
@@ -261,13 +351,19 @@ def analyze_projections(
                 "info",
             )
         )
-        head = SeriesResult(source, None, (*source.flags, *flags), used_for="nothing: images were given")
-        return (Measured(head),)
+        head = SeriesResult(
+            source,
+            None,
+            (*source.flags, *flags),
+            used_for="nothing: images were given",
+            moved_back=of_given.moved_back,
+        )
+        return (Measured(head, of_given=of_given.quantities),)
 
     results: list[Measured] = []
     not_done: list[str] = []
     seconds: dict[str, float] = {}
-    plain: measure.State | None = None
+    plain = given
     for n, what in enumerate(wanted):
         told = scaled(tell, n / len(wanted), 1 / len(wanted))
         try:
@@ -291,16 +387,16 @@ def analyze_projections(
         found = replace(found, result=replace(found.result, seconds={"reconstruct": elapsed(), **found.result.seconds}))
         plain = found.state if what == "plain" else plain
         results.append(found)
-    told_by = across_images.OfProjections()
-    if plain is not None:
+    told_by = of_given
+    if plain is not None and plain is not given:
         told_by = across_images.of_projections(projections, plain)
         results = [with_quantities(one, told_by.quantities) if one.state is plain else one for one in results]
-    flags += told_by.flags
+        flags += told_by.flags
     used_for = f"reconstructed as {', '.join(r.result.series.name for r in results)}" if results else ""
     head = SeriesResult(
         source, None, (*source.flags, *flags), tuple(not_done), seconds, used_for, moved_back=told_by.moved_back
     )
-    return (Measured(head), *results)
+    return (Measured(head, of_given=of_given.quantities), *results)
 
 
 def _analyze_heart(
@@ -316,7 +412,7 @@ def _analyze_heart(
     fwhm_mm = settings.resolution_fwhm_mm or series.acquisition.get("resolution_fwhm_mm")
     if series.kind == DYNAMIC:
         usual = flow_study.protocol_of(flow_study.flow_tracer(series.tracer.value)).wall_fit_fwhm_mm
-        fwhm_mm = fwhm_mm or usual
+        fwhm_mm = usual  # the beat blurs the wall as well; the camera's own resolution goes to the fit of flow
     rng = np.random.default_rng(settings.seed)
 
     tell(f"{series.name}: finding the left ventricle", 0.0)
@@ -346,7 +442,14 @@ def _analyze_heart(
     function = None
     with stopwatch() as elapsed:
         if image.frame_axis == "gate":
-            function = measure.measure_function(image, wall, sampling=settings.sampling, rng=rng, sex=series.sex.value)
+            function = measure.measure_function(
+                image,
+                wall,
+                sampling=settings.sampling,
+                rng=rng,
+                sex=series.sex.value,
+                camera=camera_kind(series),
+            )
         processing = str(series.acquisition.get("processing", AS_STORED))
         if image.frame_axis == "gate":
             processing += ", gates summed"
@@ -381,6 +484,7 @@ def _analyze_heart(
         no_limits=perfusion.no_limits,
         segment_scores=None if perfusion.scores is None else perfusion.scores.scores,
         segment_scores_20=None if perfusion.scores_20 is None else perfusion.scores_20.scores,
+        by_segment={**perfusion.by_segment, **({} if function is None else function.by_segment)},
         curve=None if function is None else function.curve,
     )
     return measure.State(series, found, summed, still.surfaces, perfusion, function)
@@ -400,18 +504,6 @@ def _noise_of(
     if function is not None and len(function.gates) >= _GATES_THAT_TELL_NOISE:
         return quantify.noise_from_gates(np.stack([gate.value for gate in function.gates]))
     return None
-
-
-def like_training_set(series: Series) -> bool:
-    """Whether an image resembles what the learned finder was trained on: NM 530c, ungated, 4 mm voxels.
-
-    Judged by the collimator (multi-pinhole) or the camera's name, and by the voxel size.
-    """
-    if not isinstance(series.image, Volume) or series.image.frame_axis is not None:
-        return False
-    names = f"{series.camera.value or ''} {series.acquisition.get('collimator_type') or ''}".lower()
-    pinhole = any(word in names for word in ("pinh", "530c", "570c", "alcyone"))
-    return pinhole and bool(np.allclose(series.image.grid.spacing_mm, 4.0, atol=0.3))
 
 
 def _image_flags(image: Volume) -> Iterator[Flag]:

@@ -14,7 +14,7 @@ from myoscope.quantify import (
     first_harmonic,
     harmonic_timing_deg,
     phase_analysis,
-    phase_quantities,
+    phase_figures,
     phase_statistics_of_many,
     regional_phase_of_many,
 )
@@ -231,13 +231,13 @@ def test_phases_of_a_small_part_of_the_wall_are_told_with_a_warning() -> None:
         time = 2 * np.pi * np.arange(16)[:, None, None] / 16
         counts = 100 + strength * np.cos(time - np.radians(140)) + rng.normal(0, 1.0, (16, *SHAPE))
         gates = [polar_map(gate, "counts") for gate in counts]
-        quantities, maps, flags = phase_quantities(gates, PhaseSettings(smooth_fwhm_mm=0.0), rng=rng)
-        share = next(q.value for q in quantities if q.name == "wall with a phase")
+        found = phase_figures(gates, PhaseSettings(smooth_fwhm_mm=0.0), rng=rng)
+        share = next(q.value for q in found.quantities if q.name == "wall with a phase")
         assert share == pytest.approx(100 * min(moving_rings / 28, 1), abs=12)
         # Counted from the R wave: half of a gate of 22.5 degrees later.
-        assert np.nanmean(maps["phase_counted"].value[:2]) == pytest.approx(140 + 11.25, abs=3)
-        assert np.isnan(maps["phase_counted"].value[28:]).all()
-        return [flag.code for flag in flags]
+        assert np.nanmean(found.maps["phase_counted"].value[:2]) == pytest.approx(140 + 11.25, abs=3)
+        assert np.isnan(found.maps["phase_counted"].value[28:]).all()
+        return [flag.code for flag in found.flags]
 
     assert doubts(8) == ["phase_of_little_wall"]
     assert doubts(40) == []

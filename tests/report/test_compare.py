@@ -85,3 +85,17 @@ def test_the_command_prints_a_star_stores_json_and_refuses_what_is_no_result(tmp
     assert refused.exit_code == 2
     assert "damaged" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_another_way_of_measuring_flow_is_said(tmp_path: Path) -> None:
+    one = stored(tmp_path / "one", with_ef(60, 56, 64))
+    content = json.loads((one / "result.json").read_text())
+    heart = content["series"][0]["heart"]
+    heart["flow"] = {"model": "Lortie one-tissue (Rb-82)", "settings": []}
+    (one / "result.json").write_text(json.dumps(content))
+    other = tmp_path / "other"
+    other.mkdir()
+    heart["flow"] = {"model": "El Fakhri two-tissue (Rb-82)", "settings": []}
+    (other / "result.json").write_text(json.dumps(content))
+    assert any("measured in another way" in note for note in compare_results(one, other).notes)
+    assert not any("measured in another way" in note for note in compare_results(one, one).notes)

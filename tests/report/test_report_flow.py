@@ -158,3 +158,16 @@ def test_a_study_without_flow_shows_none() -> None:
     one = series_of("image", *heart_of(even))
     (group,) = comparisons((one,))
     assert flow_panel(group, None, maps_of(group, None, TABLE, key="m").grounds, TABLE) is None
+
+
+def test_the_reserve_of_a_segment_is_the_ratio_of_its_flows_wherever_it_stands(study: StudyResult) -> None:
+    """The mean of the cells' ratios is another number, and larger."""
+    (pair,) = study.pairs
+    assert pair.reserve is not None
+    stored = result_to_dict(study)["pairs"][0]["maps"]
+    told = [one.value for one in pair.reserve.segments]
+    assert stored["reserve"]["segments_17"] == pytest.approx(told, rel=1e-5)
+    assert stored["reserve"]["vessels"] == pytest.approx([one.value for one in pair.reserve.vessels], rel=1e-5)
+    classes = [value for value in stored["capacity"]["segments_17"] if value is not None]
+    assert classes
+    assert all(value == round(value) for value in classes)

@@ -53,7 +53,8 @@ class ModelReport:
 
     ``predictions`` begin with the patient; a model that abstains gives predictions that say why, and no pictures.
     ``explanation`` attributes the log-odds to cells of ``polar_map``, the map that was shown to the model (``shown``
-    says of what), on the wall of series ``series``; ``segment_probability`` (17,) shows the patient's probability in
+    says of what), on the wall of series ``series``; ``explained`` is the name of
+    the answer that this is about; ``segment_probability`` (17,) shows the patient's probability in
     proportion to it. ``steps`` lead from ``start`` (log-odds of an average patient with a normal heart) to the
     patient's. ``warning`` stands wherever the answer stands.
     """
@@ -68,6 +69,7 @@ class ModelReport:
     polar_map: PolarMap | None = None
     shown: str = "perfusion"
     explanation: Explanation | None = None
+    explained: str = ""
     segment_probability: NDArray[np.float64] | None = None
     start: float = 0.0
     steps: tuple[Contribution, ...] = ()

@@ -71,6 +71,7 @@ MAP_MEANINGS: Mapping[str, str] = MappingProxyType(
         "amplitude": "amplitude of the first harmonic of counts, of their mean",
         "motion_frozen": "counts with the beat frozen",
         "reversibility": "what the stress deficit loses at rest, percent of normal",
+        "change": "stress counts over those of the rest image laid upon it, less one",
         "flow": "myocardial blood flow",
         "flow_error": "standard error of myocardial blood flow, of the fit alone",
         "uptake": "uptake rate K1 per mL of muscle",
@@ -125,8 +126,9 @@ class HeartResult:
     anatomical wall; the two are not the same thing. ``short_axis`` is the reoriented image. ``polar_map``
     holds counts, ``maps`` further polar maps by the names of `MAP_MEANINGS`. ``finder`` names the method that was used;
     ``agreement`` holds what the other one said. ``limits`` are the normal limits of the perfusion figures, None where
-    none fit (``no_limits`` says why). ``segment_scores`` (17,) and ``segment_scores_20`` (20,) run from 0 to 4.
-    ``curve`` belongs to gated images, ``flow`` to dynamic ones.
+    none fit (``no_limits`` says why). ``segment_scores`` (17,) and ``segment_scores_20`` (20,) run from 0 to 4;
+    ``by_segment`` holds further figures of the 17 segments, their unit in the name, NaN where there is none. ``curve``
+    belongs to gated images, ``flow`` to dynamic ones.
     """
 
     frame: CardiacFrame
@@ -143,6 +145,7 @@ class HeartResult:
     no_limits: tuple[str, ...] = ()
     segment_scores: FloatArray | None = None
     segment_scores_20: FloatArray | None = None
+    by_segment: Mapping[str, FloatArray] = field(default_factory=dict)
     curve: VolumeCurve | None = None
     flow: FlowResult | None = None
 
@@ -157,6 +160,9 @@ class HeartResult:
                 if scores.shape != (n,):
                     raise InvalidValue(f"{name} has one score for each of {n} segments")
                 object.__setattr__(self, name, scores)
+        for name, values in self.by_segment.items():
+            if np.shape(values) != (17,):
+                raise InvalidValue(f"{name} has one figure for each of 17 segments")
 
     def quantity(self, name: str) -> Quantity | None:
         """The quantity of this name, None if it was not asked for."""
@@ -191,6 +197,7 @@ class PairResult:
     maps: Mapping[str, PolarMap] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
     segment_scores: FloatArray | None = None
+    segment_scores_20: FloatArray | None = None
     reserve: ReserveResult | None = None
 
     def quantity(self, name: str) -> Quantity | None:

@@ -76,7 +76,8 @@ from myoscope.quantify.quantities import dilation_quantity as dilation_quantity
 from myoscope.quantify.quantities import function_quantities as function_quantities
 from myoscope.quantify.quantities import perfusion_quantities as perfusion_quantities
 from myoscope.quantify.quantities import phase_draws as phase_draws
-from myoscope.quantify.quantities import phase_quantities as phase_quantities
+from myoscope.quantify.quantities import phase_figures as phase_figures
+from myoscope.quantify.quantities import sum_of_20 as sum_of_20
 from myoscope.quantify.regional_function import WALL_MOTION_TERMS as WALL_MOTION_TERMS
 from myoscope.quantify.regional_function import RegionalFunction as RegionalFunction
 from myoscope.quantify.regional_function import corrected_thickening_percent as corrected_thickening_percent

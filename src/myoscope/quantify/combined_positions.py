@@ -71,6 +71,7 @@ def combined_deficit(
         severity_deviations=float(np.average(severity, weights=share[abnormal])) if abnormal.any() else float("nan"),
         vessel_tpd_percent=_sums(contribution, first.territory, len(VESSELS)),
         segment_tpd_percent=_sums(contribution, first.segment.astype(int) - 1, 17),
+        vessel_extent_percent=_sums(100 * share, first.territory, len(VESSELS)),
         score=score,
         weighting=weighting,
         score_reference=score_reference,

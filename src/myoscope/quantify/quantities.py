@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +74,11 @@ def perfusion_quantities(
         )
 
     name = "SRS" if limits.kind.state == "rest" else "SSS"
-    sampled = perfusion_deficit(scaled, limits, weighting="sample")
+    others = {
+        "TPD, samples weighted equally": perfusion_deficit(scaled, limits, weighting="sample"),
+        "TPD, weighted by the displayed disc": perfusion_deficit(scaled, limits, weighting="display"),
+        "TPD, scored from the limit": perfusion_deficit(scaled, limits, score_reference="limit"),
+    }
     return (
         percent("TPD", deficit.tpd_percent, draws.tpd_percent, ABNORMAL_TPD_PERCENT),
         *(
@@ -84,11 +90,15 @@ def perfusion_quantities(
             )
             for n, vessel in enumerate(VESSELS)
         ),
-        Quantity("TPD, samples weighted equally", sampled.tpd_percent, "%", group="perfusion"),
+        *(Quantity(which, one.tpd_percent, "%", group="perfusion") for which, one in others.items()),
         percent("extent", deficit.extent_percent, draws.extent_percent, None),
+        *(
+            Quantity(f"extent, {vessel}", float(deficit.vessel_extent_percent[n]), "%", group="perfusion")
+            for n, vessel in enumerate(VESSELS)
+        ),
         _severity(deficit),
         *_score_quantities(name, scores, draws.summed_score, leaves_out),
-        *_sum_of_20(name, scores_20),
+        *sum_of_20(name, scores_20),
     )
 
 
@@ -120,14 +130,23 @@ def _score_quantities(name: str, scores: SegmentScores, drawn: FloatArray, leave
             limit=limit,
             interval_of=leaves_out,
         ),
-        Quantity(f"{name}, percent", scores.percent, "%", low / 0.68, high / 0.68, group="perfusion"),
+        Quantity(
+            f"{name}, percent",
+            scores.percent,
+            "%",
+            low / 0.68,
+            high / 0.68,
+            group="perfusion",
+            interval_of=leaves_out,
+        ),
     )
 
 
-def _sum_of_20(name: str, scores: SegmentScores) -> tuple[Quantity, ...]:
+def sum_of_20(name: str, scores: SegmentScores, *, group: str = "perfusion") -> tuple[Quantity, ...]:
+    """The sum of the scores of 20 segments, none where one was not seen."""
     if np.isnan(scores.total):
         return ()
-    return (Quantity(f"{name}, 20 segments", scores.total, "1", group="perfusion"),)
+    return (Quantity(f"{name}, 20 segments", scores.total, "1", group=group),)
 
 
 def cavity_quantity(cavity_mL: float, *, fwhm_mm: float, relative_noise: float | None = None) -> Quantity:
@@ -137,13 +156,19 @@ def cavity_quantity(cavity_mL: float, *, fwhm_mm: float, relative_noise: float |
 
 
 def function_quantities(
-    function: VentricularFunction, *, fwhm_mm: float, relative_noise: float | None, sex: str | None
+    function: VentricularFunction,
+    *,
+    fwhm_mm: float,
+    relative_noise: float | None,
+    sex: str | None,
+    camera: str | None = None,
 ) -> tuple[Quantity, ...]:
     """Volumes, ejection fraction and rates; ``fwhm_mm`` and ``relative_noise`` (of a cell of one gate) of the image."""
-    about = {"fwhm_mm": fwhm_mm, "relative_noise": relative_noise}
-    edv = volume_interval(function.edv_mL, which="EDV", **about)  # type: ignore[arg-type]
-    esv = volume_interval(max(function.esv_mL, 1.0), which="ESV", **about)  # type: ignore[arg-type]
-    ef = ef_interval(function.ef_percent, edv_mL=function.edv_mL, **about)  # type: ignore[arg-type]
+    about: dict[str, Any] = {"fwhm_mm": fwhm_mm, "relative_noise": relative_noise, "camera": camera}
+    edv = volume_interval(function.edv_mL, which="EDV", **about)
+    esv = volume_interval(max(function.esv_mL, 1.0), which="ESV", **about)
+    stroke = volume_interval(max(function.stroke_mL, 1.0), which="stroke volume", edv_mL=function.edv_mL, **about)
+    ef = ef_interval(function.ef_percent, edv_mL=function.edv_mL, **about)
     abnormal, limit = None, ""
     if sex is not None and sex in _EF_LIMITS_PERCENT:
         least = _EF_LIMITS_PERCENT[sex]
@@ -159,7 +184,7 @@ def function_quantities(
         Quantity("EDV", function.edv_mL, "mL", *edv, group="function"),
         Quantity("ESV", function.esv_mL, "mL", *esv, group="function"),
         Quantity("EF", function.ef_percent, "%", *ef, group="function", abnormal=abnormal, limit=limit),
-        Quantity("stroke volume", function.stroke_mL, "mL", group="function"),
+        Quantity("stroke volume", function.stroke_mL, "mL", *stroke, group="function"),
         *(
             Quantity(name, value, unit, group="function")
             if value is not None
@@ -181,9 +206,18 @@ _WITH_INTERVAL = ("sd_deg", "bandwidth_deg", "entropy")
 _INDEX = {"mean_deg": 0, "peak_deg": 1, "sd_deg": 2, "bandwidth_deg": 3, "entropy": 4, "skewness": 5, "kurtosis": 6}
 
 
-def phase_quantities(
-    gates: Sequence[PolarMap], settings: PhaseSettings, *, rng: np.random.Generator
-) -> tuple[list[Quantity], dict[str, PolarMap], tuple[Flag, ...]]:
+@dataclass(frozen=True, eq=False, slots=True)
+class PhaseFigures:
+    """Phase as it is reported: numbers, maps, doubts; mean and SD of the 17 segments (deg, NaN where none moves)."""
+
+    quantities: tuple[Quantity, ...]
+    maps: Mapping[str, PolarMap]
+    flags: tuple[Flag, ...]
+    segment_mean_deg: FloatArray
+    segment_sd_deg: FloatArray
+
+
+def phase_figures(gates: Sequence[PolarMap], settings: PhaseSettings, *, rng: np.random.Generator) -> PhaseFigures:
     """Spread of phases by one harmonic and by several, with intervals for what noise adds to, the maps, and doubts.
 
     The gates' maps are smoothed along the wall first: phases of single cells tell noise. Phases are counted from the
@@ -213,6 +247,15 @@ def phase_quantities(
         value = float(getattr(several.statistics, attribute))
         quantities.append(_phase_quantity(f"{name}, multi-harmonic", value, unit, None, None))
     quantities.append(Quantity("wall with a phase", one.counted_percent, "%", group="phase"))
+    for n, vessel in enumerate(VESSELS):
+        sd_deg = float(one.vessel_sd_deg[n])
+        reason = "no part of this territory changes its counts beyond noise over the beat"
+        name = f"phase SD, {vessel}"
+        quantities.append(
+            Quantity(name, sd_deg, "deg", group="phase")
+            if np.isfinite(sd_deg)
+            else Quantity(name, None, "deg", reason=reason, group="phase")
+        )
     turned = (one.phase.value + half_gate_deg) % 360
 
     def of_cells(which: NDArray[np.bool_], step: str) -> PolarMap:
@@ -223,13 +266,15 @@ def phase_quantities(
         "phase_counted": of_cells(one.counted, "counted from the R wave, where statistics count it"),
         "amplitude": one.amplitude,
     }
-    if one.counted_percent >= _LEAST_WALL_PERCENT:
-        return quantities, maps, ()
-    message = (
-        f"Only {one.counted_percent:.0f} % of the wall changes its counts beyond noise over the beat; phase SD, "
-        "bandwidth and entropy say how that part agrees, and nothing of the rest."
-    )
-    return quantities, maps, (Flag("phase_of_little_wall", message, evidence={"percent": round(one.counted_percent)}),)
+    flags: tuple[Flag, ...] = ()
+    if one.counted_percent < _LEAST_WALL_PERCENT:
+        message = (
+            f"Only {one.counted_percent:.0f} % of the wall changes its counts beyond noise over the beat; phase SD, "
+            "bandwidth and entropy say how that part agrees, and nothing of the rest."
+        )
+        flags = (Flag("phase_of_little_wall", message, evidence={"percent": round(one.counted_percent)}),)
+    segment_mean_deg = (one.segment_mean_deg + half_gate_deg) % 360
+    return PhaseFigures(tuple(quantities), maps, flags, segment_mean_deg, one.segment_sd_deg)
 
 
 def _phase_quantity(name: str, value: float, unit: str, low: float | None, high: float | None) -> Quantity:
@@ -266,8 +311,8 @@ def change_quantities(
     """Difference scores and ischaemic TPD; intervals from those of stress and rest, taken as independent."""
     ours, theirs = ({q.name: q for q in quantities} for quantities in (stress, rest))
 
-    def difference_of(name: str, value: float) -> tuple[float | None, float | None]:
-        one, other = ours.get(name), theirs.get(name)
+    def difference_of(name: str, value: float, rest_name: str = "") -> tuple[float | None, float | None]:
+        one, other = ours.get(name), theirs.get(rest_name or name)
         if one is None or other is None or one.low is None or other.low is None:
             return None, None
         assert one.high is not None
@@ -278,6 +323,9 @@ def change_quantities(
         up = np.hypot(one.high - one.value, other.value - other.low)
         return max(value - float(down), 0.0), value + float(up)
 
+    left_out = {q.interval_of for q in (ours.get("TPD"), theirs.get("TPD")) if q is not None}
+    leaves_out = "; ".join(sorted(left_out - {""}))
+
     vessels = [
         Quantity(
             f"ischaemic TPD, {vessel}",
@@ -285,6 +333,7 @@ def change_quantities(
             "%",
             *difference_of(f"TPD, {vessel}", float(found.vessel_itpd_percent[n])),
             group="change",
+            interval_of=leaves_out,
         )
         for n, vessel in enumerate(VESSELS)
     ]
@@ -292,12 +341,19 @@ def change_quantities(
     scores = [Quantity("SDS", None, "1", reason="a segment was not seen", group="change")]
     if np.isfinite(sds):
         scores = [
-            Quantity("SDS", sds, "1", group="change"),
+            Quantity("SDS", sds, "1", *difference_of("SSS", sds, "SRS"), group="change", interval_of=leaves_out),
             Quantity("SDS, percent", difference.percent, "%", group="change"),
         ]
     return [
         *scores,
-        Quantity("ischaemic TPD", found.itpd_percent, "%", *difference_of("TPD", found.itpd_percent), group="change"),
+        Quantity(
+            "ischaemic TPD",
+            found.itpd_percent,
+            "%",
+            *difference_of("TPD", found.itpd_percent),
+            group="change",
+            interval_of=leaves_out,
+        ),
         *vessels,
         Quantity("reversible part", found.reversible_percent, "%", group="change"),
         Quantity("fixed part", found.fixed_percent, "%", group="change"),

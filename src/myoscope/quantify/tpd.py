@@ -35,8 +35,9 @@ class PerfusionDeficit:
 
     ``tpd_percent`` is total perfusion deficit; ``vessel_tpd_percent`` (3,) its part in the territory of each of
     ``VESSELS`` and ``segment_tpd_percent`` (17,) in each segment, both adding up to the whole. ``extent_percent`` is
-    the abnormal share of the wall; ``severity_deviations`` how far abnormal cells lie below the mean on average, in
-    deviations of normal studies, NaN if none is. ``score`` (ring, angle) is 0 to 4, NaN where the wall was not seen.
+    the abnormal share of the wall, ``vessel_extent_percent`` (3,) its parts; ``severity_deviations`` how far abnormal
+    cells lie below the mean on average, in deviations of normal studies, NaN if none is. ``score`` (ring, angle) is 0
+    to 4, NaN where the wall was not seen.
     """
 
     tpd_percent: float
@@ -44,6 +45,7 @@ class PerfusionDeficit:
     severity_deviations: float
     vessel_tpd_percent: FloatArray
     segment_tpd_percent: FloatArray
+    vessel_extent_percent: FloatArray
     score: FloatArray
     weighting: Weighting
     score_reference: ScoreReference
@@ -83,6 +85,7 @@ def perfusion_deficit(
         severity_deviations=float((w * below).sum() / w[abnormal].sum()) if abnormal.any() else float("nan"),
         vessel_tpd_percent=_added_up(polar_map.territory, contribution, len(VESSELS)),
         segment_tpd_percent=_added_up(polar_map.segment.astype(int) - 1, contribution, 17),
+        vessel_extent_percent=_added_up(polar_map.territory, 100 * np.where(abnormal, w, 0.0) / w.sum(), len(VESSELS)),
         score=score,
         weighting=weighting,
         score_reference=score_reference,

@@ -24,6 +24,7 @@ from myoscope.reconstruct.mlem import log_likelihood as log_likelihood
 from myoscope.reconstruct.mlem import mlem as mlem
 from myoscope.reconstruct.osem import ordered_subsets as ordered_subsets
 from myoscope.reconstruct.osem import osem as osem
+from myoscope.reconstruct.reproject import quick_image as quick_image
 from myoscope.reconstruct.reproject import reprojector as reprojector
 from myoscope.reconstruct.survey import Survey as Survey
 from myoscope.reconstruct.survey import photopeak as photopeak

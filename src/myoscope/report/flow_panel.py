@@ -109,7 +109,7 @@ def _maps(
         }
         last = tuple(
             Cell(disc=_with_facts(map_disc(name, pair.maps[name], label="Stress to rest", state="change",
-                                           ground=ground, table=table), facts))
+                                           ground=ground, table=table, reserve=pair.reserve), facts))
             for name, facts in told.items()
             if name in pair.maps
         )  # fmt: skip

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope.core import VESSELS, HeartResult, PolarMap
+from myoscope.core import VESSELS, HeartResult, PolarMap, ReserveResult
 from myoscope.report.indexed_png import LEVELS, data_url, encode_png, windowed_palette
 from myoscope.report.map_scales import MAP_SCALES, MapScale, own_palette
 from myoscope.report.oklab import Palette
 from myoscope.report.polar_disc import cyclic_disc_image, disc_image, segment_centres, segment_outlines
 from myoscope.report.quantity_text import Told, tell
-from myoscope.report.wall_values import map_means
+from myoscope.report.wall_values import means_of
 
 FloatArray = NDArray[np.float64]
 
@@ -117,15 +117,16 @@ def map_disc(
     ground: Ground,
     table: Palette,
     heart: HeartResult | None = None,
+    reserve: ReserveResult | None = None,
 ) -> MapDisc:
     """The disc of a map in the unit of its scale; ``name`` is a key of `MAP_SCALES`.
 
     ``table`` are the colours that the page opens with. ``heart`` gives the numbers that are told beside it; on the
-    blackout map its segment scores stand in the place of means.
+    blackout map its segment scores stand in the place of means, on the map of flow reserve those of ``reserve``.
     """
     scale = MAP_SCALES[name]
     palette = palette_of(name, table)
-    means = map_means(shown, cyclic=scale.cyclic)
+    means = means_of(name, shown, cyclic=scale.cyclic, reserve=reserve)
     vessels = tuple(
         Told(vessel, scale.text(value)) for vessel, value in zip(VESSELS, means.vessels.tolist(), strict=True)
     )
@@ -134,7 +135,7 @@ def map_disc(
         17: tuple(scale.text(v) for v in means.segments_17.tolist()),
         20: tuple(scale.text(v) for v in means.segments_20.tolist()),
     }
-    said = "means"
+    said = "most of the wall" if name == "capacity" else "means"
     if name == "blackout" and heart is not None and heart.segment_scores is not None:
         said = "segments hold scores from 0 to 4; means"
         numbers = {17: _scores(heart.segment_scores, 17), 20: _scores(heart.segment_scores_20, 20)}

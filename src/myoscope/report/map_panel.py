@@ -154,10 +154,12 @@ def _change(
     found = (pair.quantity(name) for name in _CHANGE_TOLD)
     facts = tuple(tell(q) for q in found if q is not None and q.value is not None)
     disc = None
-    if "reversibility" in pair.maps:
+    # Without normal limits there is no deficit that could reverse; counts still say where stress has less than rest.
+    name = next((name for name in ("reversibility", "change") if name in pair.maps), None)
+    if name is not None:
         disc = map_disc(
-            "reversibility",
-            pair.maps["reversibility"],
+            name,
+            pair.maps[name],
             label="Stress to rest",
             state="change",
             ground=grounds[stress.series.name],

@@ -136,6 +136,19 @@ MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
                 (1.0, 0.97, 0.08, 115.0),
             ),
         ),
+        "change": MapScale(
+            "stress over rest",
+            "% more or less",
+            -50,
+            50,
+            (-50, -25, 0, 25, 50),
+            beyond="and more",
+            anchors=(
+                (0.0, 0.18, 0.10, 268.0),
+                (0.5, 0.60, 0.12, 190.0),
+                (1.0, 0.96, 0.11, 95.0),
+            ),
+        ),
         "motion": MapScale(
             "motion",
             "mm",

@@ -98,6 +98,7 @@ class ModelView:
     bars_end: str
     plots: tuple[Plot, ...]
     method: str
+    explained: str
 
 
 def model_views(reports: Sequence[ModelReport], palette: NDArray[np.uint8]) -> tuple[ModelView, ...]:
@@ -143,6 +144,7 @@ def _view(report: ModelReport, palette: NDArray[np.uint8]) -> ModelView:
         f"{_chance(report.steps[-1].end):.0f} %" if report.steps else "",
         tuple(_plot(curve) for curve in report.curves),
         report.explanation.method if report.explanation is not None else "",
+        report.explained,
     )
 
 

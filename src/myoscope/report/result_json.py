@@ -39,9 +39,9 @@ from myoscope.report.limits_told import from_virtual_patients
 from myoscope.report.map_scales import MAP_SCALES
 from myoscope.report.phase_histogram import BIN_DEG, COUNTED_PHASE, phase_shares_percent
 from myoscope.report.place_file import place_file
-from myoscope.report.wall_values import SCALE_PERCENTILE, map_means, segment_values, vessel_values
+from myoscope.report.wall_values import SCALE_PERCENTILE, means_of, segment_values, vessel_values
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 """Raised when a key changes its meaning or goes away (first number) or is added (second)."""
 
 _DIGITS = 7
@@ -183,6 +183,7 @@ def _heart(heart: HeartResult) -> dict[str, Any]:
         "function": None if heart.curve is None else {"volume_curve": _volume_curve(heart.curve)},
         "phase": _phase(heart.maps[COUNTED_PHASE]) if COUNTED_PHASE in heart.maps else None,
         "flow": None if heart.flow is None else _flow(heart.flow),
+        "by_segment": {name: np.asarray(heart.by_segment[name]) for name in sorted(heart.by_segment)},
         "quantities": [_quantity(q) for q in heart.quantities],
     }
 
@@ -242,13 +243,14 @@ def _reserve(reserve: ReserveResult) -> dict[str, Any]:
     }
 
 
-def _maps(maps: Mapping[str, PolarMap]) -> dict[str, Any]:
-    return {name: _map(name, maps[name]) for name in sorted(maps)}
+def _maps(maps: Mapping[str, PolarMap], reserve: ReserveResult | None = None) -> dict[str, Any]:
+    return {name: _map(name, maps[name], reserve) for name in sorted(maps)}
 
 
-def _map(name: str, polar_map: PolarMap) -> dict[str, Any]:
+def _map(name: str, polar_map: PolarMap, reserve: ReserveResult | None) -> dict[str, Any]:
     """The values of the segments and territories; the map itself, with every cell, is a file of its own."""
-    means = map_means(polar_map, cyclic=name in MAP_SCALES and MAP_SCALES[name].cyclic)
+    cyclic = name in MAP_SCALES and MAP_SCALES[name].cyclic
+    means = means_of(name, polar_map, cyclic=cyclic, reserve=reserve)
     return {
         "meaning": MAP_MEANINGS.get(name, ""),
         "unit": polar_map.unit,
@@ -298,15 +300,14 @@ def _phase(phase: PolarMap) -> dict[str, Any]:
 
 
 def _pair(pair: PairResult) -> dict[str, Any]:
-    scores = _scores(pair.segment_scores)
     return {
         "stress": pair.stress,
         "rest": pair.rest,
         "quantities": [_quantity(q) for q in pair.quantities],
-        "maps": _maps(pair.maps),
+        "maps": _maps(pair.maps, pair.reserve),
         "reserve": None if pair.reserve is None else _reserve(pair.reserve),
-        "segment_scores_17": scores if scores is not None and len(scores) == 17 else None,
-        "segment_scores_20": scores if scores is not None and len(scores) == 20 else None,
+        "segment_scores_17": _scores(pair.segment_scores),
+        "segment_scores_20": _scores(pair.segment_scores_20),
         "flags": [_flag(f) for f in pair.flags],
     }
 
@@ -330,11 +331,16 @@ def _model(report: ModelReport) -> dict[str, Any]:
             }
             for one in report.predictions
         ],
+        "explained": report.explained or None,
         "attention_by": None if report.explanation is None else report.explanation.method,
         "segment_probability_17": None if shown is None else shown.tolist(),
         "start_log_odds": report.start if report.steps else None,
         "contributions": [
             {"name": step.name, "shown": step.shown or None, "log_odds": step.end - step.start} for step in report.steps
+        ],
+        "what_if": [
+            {"name": c.name, "unit": c.unit, "values": c.values, "probability": c.probability, "own": c.own}
+            for c in report.curves
         ],
     }
 

@@ -21,15 +21,20 @@ def summary_of(result: StudyResult) -> tuple[str, ...]:
     ungated = [one for one in hearts.values() if not one.series.gated]
     if not hearts:
         return ()
+    in_order = sorted(hearts.values(), key=_stress_first)
     sentences = [
         _quality(result),
-        *(_perfusion(one) for one in ungated or hearts.values()),
-        *(_flow(one) for one in hearts.values()),
+        *(_perfusion(one) for one in sorted(ungated, key=_stress_first) or in_order),
+        *(_flow(one) for one in in_order),
         *(_change(pair, hearts) for pair in result.pairs),
         *(_reserve(pair) for pair in result.pairs),
-        *(_function(one) for one in hearts.values()),
+        *(_function(one) for one in in_order),
     ]
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def _stress_first(one: SeriesResult) -> bool:
+    return one.series.state.value != "stress"
 
 
 def _quality(result: StudyResult) -> str:
@@ -52,11 +57,27 @@ def _perfusion(one: SeriesResult) -> str:
     if tpd is None or tpd.value is None:
         return f"Perfusion, {name}: relative counts only; {_reason(heart, tpd)}."
     said = f"Perfusion, {name}: TPD {_number(tpd)}"
+    summed = next((q for n in ("SSS", "SRS") if (q := heart.quantity(n)) is not None and q.value is not None), None)
+    score = "" if summed is None else f"; {summed.name} {summed.value:.0f}"
+    more = f"{score}{_both_positions(heart)}{_lung(heart)}"
     if not tpd.abnormal:
-        return f"{said}, below the level called abnormal."
+        return f"{said}, below the level called abnormal{more}."
     vessels = [v for v in VESSELS if (q := heart.quantity(f"TPD, {v}")) is not None and q.abnormal]
     where = f", in the territory of {_list(vessels)}" if vessels else ""
-    return f"{said}, abnormal{where}{_defect(heart)}."
+    return f"{said}, abnormal{where}{_defect(heart)}{more}."
+
+
+def _both_positions(heart: HeartResult) -> str:
+    both = next((q for q in heart.quantities if q.name.startswith("TPD,") and q.name.endswith("combined")), None)
+    if both is None or both.value is None:
+        return ""
+    positions = both.name.removeprefix("TPD, ").removesuffix(" combined")
+    return f"; {positions} together {_number(both)}"
+
+
+def _lung(heart: HeartResult) -> str:
+    ratio = heart.quantity("lung to heart ratio")
+    return "" if ratio is None or ratio.value is None else f"; lung to heart ratio {ratio.value:.2f}"
 
 
 def _defect(heart: HeartResult) -> str:
@@ -77,6 +98,7 @@ def _change(pair: PairResult, hearts: Mapping[str, SeriesResult]) -> str:
     assert stress is not None
     parts = []
     ischaemic, reversible, dilation = (pair.quantity(name) for name in ("ischaemic TPD", "reversible part", "TID"))
+    scores = pair.quantity("SDS")
     if ischaemic is not None and ischaemic.value is not None:
         parts.append(f"ischaemic TPD {_number(ischaemic)}")
         whole = stress.quantity("TPD")
@@ -84,6 +106,8 @@ def _change(pair: PairResult, hearts: Mapping[str, SeriesResult]) -> str:
             share = reversible.value / max(whole.value or 0.0, 1e-9)
             word = "mostly" if share > _MOSTLY else "hardly" if share < 1 - _MOSTLY else "partly"
             parts.append(f"the defect is {word} reversible")
+    if scores is not None and scores.value is not None:
+        parts.append(f"SDS {scores.value:.0f}")
     if dilation is not None and dilation.value is not None and not hearts[pair.stress].series.gated:
         parts.append(f"stress to rest cavity ratio {dilation.value:.2f}")
     return f"Stress against rest ({pair.stress}, {pair.rest}): {'; '.join(parts)}." if parts else ""
@@ -142,7 +166,8 @@ def _number(quantity: Quantity) -> str:
     unit = "" if quantity.unit == "1" else f" {quantity.unit}"
     said = f"{value:.{digits}f}{unit}"
     if quantity.low is not None and quantity.high is not None:
-        said += f" (95 % interval {quantity.low:.{digits}f} to {quantity.high:.{digits}f})"
+        leaves_out = f", without {quantity.interval_of}" if quantity.interval_of else ""
+        said += f" (95 % interval {quantity.low:.{digits}f} to {quantity.high:.{digits}f}{leaves_out})"
     return said
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from myoscope.core import VESSEL_SNOMED, VESSELS, InvalidValue, PolarMap, segment_table
+from myoscope.core import VESSEL_SNOMED, VESSELS, InvalidValue, PolarMap, ReserveResult, segment_table
 
 FloatArray = NDArray[np.float64]
 
@@ -90,6 +90,43 @@ def map_means(polar_map: PolarMap, *, cyclic: bool = False) -> MapMeans:
         _direction(along.segments_20, across.segments_20),
         _direction(along.vessels, across.vessels),
     )
+
+
+def commonest_classes(polar_map: PolarMap) -> MapMeans:
+    """The class that most of each segment's and territory's wall belongs to; of classes a mean says nothing."""
+    known = np.unique(polar_map.value[np.isfinite(polar_map.value)])
+    if not known.size:
+        return map_means(polar_map)
+    shares = [
+        map_means(polar_map.like(np.where(np.isfinite(polar_map.value), polar_map.value == one, np.nan), "share"))
+        for one in known
+    ]
+
+    def of(name: str) -> FloatArray:
+        share = np.stack([getattr(one, name) for one in shares])
+        most = known[np.nan_to_num(share).argmax(axis=0)]
+        chosen: FloatArray = np.where(np.isfinite(share).all(axis=0), most, np.nan)
+        return chosen
+
+    return MapMeans(of("segments_17"), of("segments_20"), of("vessels"))
+
+
+def reserve_means(reserve: ReserveResult) -> MapMeans:
+    """Flow reserve of segments and territories as the tables have it: of their flows, never the mean of the cells'."""
+    regions = (reserve.segments, reserve.vessels)
+    of_17, of_vessels = (
+        np.array([np.nan if one.value is None else one.value for one in ones], np.float64) for ones in regions
+    )
+    return MapMeans(of_17, np.full(20, np.nan), of_vessels)
+
+
+def means_of(name: str, polar_map: PolarMap, *, cyclic: bool, reserve: ReserveResult | None = None) -> MapMeans:
+    """What a map of this name says of segments and territories: means, directions, classes, or ratios of flows."""
+    if name == "capacity":
+        return commonest_classes(polar_map)
+    if name == "reserve" and reserve is not None:
+        return reserve_means(reserve)
+    return map_means(polar_map, cyclic=cyclic)
 
 
 def _direction(along: FloatArray, across: FloatArray) -> FloatArray:
