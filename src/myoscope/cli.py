@@ -119,7 +119,7 @@ def analyze(
         from myoscope import report
         from myoscope.analyze import Settings
         from myoscope.analyze import analyze as run
-        from myoscope.flow_study import FlowSettings, model_named
+        from myoscope.flow_study import settings_of
 
         table = report.DEFAULT_COLOUR_TABLE if colours is None else colours
         if table not in report.COLOUR_TABLES:
@@ -132,7 +132,7 @@ def analyze(
             colour_table=table,
             overwrite=overwrite,
             limits=tuple(limits or ()),
-            flow=FlowSettings(model=None if flow_model is None else model_named(flow_model)),
+            flow=settings_of(flow_model, resolution_fwhm_mm=resolution_mm),
             rest_rate_pressure=rest_rate_pressure,
             models=tuple(models or ()),
             workers=workers,

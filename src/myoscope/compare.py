@@ -25,6 +25,7 @@ _READS_MAJOR = 1
 _GROUPS = ("perfusion", "flow", "change", "function", "phase")
 _FACTS = ("state", "position", "corrected")
 _RUBIDIUM = "Rb-82"
+_OF_FLOW = ("model", "settings")
 _REPEATABILITY_PERCENT: Mapping[str, float] = {
     "blood flow": FLOW_REPEATABILITY_PERCENT,
     "flow reserve": RESERVE_REPEATABILITY_PERCENT,
@@ -197,6 +198,10 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     limits = [(side["heart"].get("perfusion") or {}).get("limits") for side in (one, other)]
     if limits[0] != limits[1]:
         told.append(f"{one['name']}: perfusion was compared with other normal limits before than after.")
+    flows = [(side["heart"].get("flow") or {}) for side in (one, other)]
+    if all(flows) and [flows[0].get(key) for key in _OF_FLOW] != [flows[1].get(key) for key in _OF_FLOW]:
+        models = " and ".join(str(flow.get("model")) for flow in flows)
+        told.append(f"{one['name']}: blood flow was measured in another way before than after ({models}).")
     if one["heart"]["finder"] != other["heart"]["finder"]:
         told.append(f"{one['name']}: the heart was found in another way before than after.")
     return told

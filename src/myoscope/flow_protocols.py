@@ -182,6 +182,12 @@ def model_for(tracer: str, chosen: FlowModel | None) -> FlowModel:
     return chosen
 
 
+PER_SAMPLE = ("el-fakhri", "katoh", "yoshida", "lautamaki")
+"""Models that do not ask how much of what was sampled is muscle."""
+BY_FACTORS = ("sitek",)
+"""Models whose blood is that of a factor analysis."""
+
+
 def model_named(name: str) -> FlowModel:
     """A flow model by its name.
 

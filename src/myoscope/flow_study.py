@@ -34,8 +34,8 @@ from myoscope.core.geometry import FloatArray
 from myoscope.correct.frame_motion import FrameShifts
 from myoscope.correct.residual import residual_image, subtract_residual
 from myoscope.dynamic_spect import dynamic_image as dynamic_image
+from myoscope.flow_protocols import BY_FACTORS, PER_SAMPLE, Threshold, model_for
 from myoscope.flow_protocols import PROTOCOLS as PROTOCOLS
-from myoscope.flow_protocols import Threshold, model_for
 from myoscope.flow_protocols import flow_tracer as flow_tracer
 from myoscope.flow_protocols import model_named as model_named
 from myoscope.flow_protocols import protocol_of as protocol_of
@@ -82,6 +82,20 @@ class FlowSettings:
     outside: bool = True
     resolution_fwhm_mm: float | None = None
     weighting: Literal["uniform", "duration", "counts"] = "counts"
+
+
+def settings_of(model: str | None, *, resolution_fwhm_mm: float | None = None) -> FlowSettings:
+    """Settings for a model by its name, None = the tracer's usual one, with the input that it was made for.
+
+    Raises
+    ------
+    InvalidValue
+        If there is no such model.
+    """
+    if model is None:
+        return FlowSettings(resolution_fwhm_mm=resolution_fwhm_mm)
+    region: Literal["factors"] | None = "factors" if model in BY_FACTORS else None
+    return FlowSettings(model_named(model), region, resolution_fwhm_mm=resolution_fwhm_mm)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -324,7 +338,7 @@ def fit_flow(data: FlowData) -> FlowResult:
     model = model_for(data.tracer, settings.model)
     regions, names = regions_of(data)
     region_curves = data.raw.averaged(regions)
-    said = []
+    said = _choices(data)
     if settings.global_volume and isinstance(model, OneTissue) and model.distribution_volume_mL_mL is None:
         try:
             model = models.with_global_distribution_volume(model, region_curves.some(np.arange(17)))
@@ -375,9 +389,33 @@ def fit_flow(data: FlowData) -> FlowResult:
         shift_kind=data.shifts.kind,
         shift_fit=data.shifts.fit,
         failed=dict(Counter(r for r in found.reason.tolist() if r)),
-        flags=(*data.flags, *_doubts(values[20])),
+        flags=(*data.flags, *_doubts(values[20]), *_uncalibrated(model)),
         settings=tuple(said),
     )
+
+
+def _choices(data: FlowData) -> list[str]:
+    """How the curves were read and weighted, for whoever wants the same again."""
+    chosen = data.settings.input_region or protocol_of(data.tracer).input_region
+    said = [f"left blood by {chosen}" if chosen == "factors" else f"left blood read in: {chosen}"]
+    said.append(f"frames weighted by {data.settings.weighting}")
+    if not data.settings.motion:
+        said.append("frames not aligned")
+    if not data.settings.outside:
+        said.append("what lies beyond the wall not left out")
+    return said
+
+
+def _uncalibrated(model: FlowModel) -> tuple[Flag, ...]:
+    """A doubt about models that take what was sampled for muscle: curves are read where half of it is blood."""
+    if model.name not in {model_named(name).name for name in PER_SAMPLE}:
+        return ()
+    message = (
+        f"{model.name} counts what was sampled as muscle (or a fixed share of it), and this chain reads the inner side "
+        "of the wall, half of which is blood to the camera: flow comes out too low, by up to a factor of four in "
+        "virtual patients, and its interval does not say so. Use it to compare models, not patients."
+    )
+    return (Flag("flow_model_not_made_for_this", message, "warning", {"model": model.name}),)
 
 
 def _padded(curves: FloatArray, n: int) -> FloatArray:

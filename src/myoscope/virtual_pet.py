@@ -18,7 +18,7 @@ from typing import Any, get_args
 import numpy as np
 
 from myoscope import flow_study, io
-from myoscope.core import VESSELS, Column, FlowResult, InvalidValue, MyoscopeError, Volume, territory_map
+from myoscope.core import VESSELS, Column, FlowResult, InvalidValue, MyoscopeError, Surfaces, Volume, territory_map
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.decay import decay_constant_per_s
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
@@ -348,10 +348,13 @@ def image_pet_study(
         ratio = truth["stress"][where] / max(truth["rest"][where], _RESERVE_FLOOR)
         values[f"truth_reserve{_SHORT[where]}"] = ratio
     found: dict[str, FlowResult] = {}
+    walls: dict[str, Surfaces] = {}
     for state, scan in scans.items():
         try:
             wall = flow_study.find_wall(scan.image, tracer)
-            data = flow_study.gather(scan.image, wall, tracer)
+            walls[state] = wall
+            image = _without_rest(scan.image, state, scans, walls, tracer)
+            data = flow_study.gather(image, wall, tracer)
             flow = flow_study.fit_flow(data)
         except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
             # One patient of thousands whose heart is not found must not stop the others.
@@ -376,6 +379,23 @@ def image_pet_study(
     if set(values) != known:
         raise AssertionError(f"columns and values differ: {sorted(set(values) ^ known)}")
     return StudyRow(patient.identifier, f"{patient.identifier}-pet", values, maps)
+
+
+def _without_rest(
+    image: Volume, state: str, scans: Mapping[str, PetScan], walls: Mapping[str, Surfaces], tracer: PetTracerName
+) -> Volume:
+    """A stress image less what rest left in it, as an analysis of the same files takes it off."""
+    seconds = 60.0 * MINUTES_BETWEEN[tracer]
+    if state != "stress" or "rest" not in walls or flow_study.left_by_first(tracer, seconds) == 0:
+        return image
+    return flow_study.without_first(
+        image,
+        scans["rest"].image,
+        tracer,
+        seconds_between=seconds,
+        second_wall=walls["stress"],
+        first_wall=walls["rest"],
+    )
 
 
 def _number(value: float | None) -> float:
