@@ -26,6 +26,8 @@ from myoscope.report.colour_tables import colour_table
 from myoscope.report.prediction_panel import render_predictions
 from myoscope.simulate import lv_phantom
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
+from myoscope.systems.contract import settings_of
+from myoscope.systems.explanation import DEPTHS, Explainer
 from myoscope.systems.one_study import StudyInputs, model_folders, model_reports
 from myoscope.systems.perfusion_inputs import SAMPLED_BY, kinds_of, limits_of
 
@@ -121,6 +123,42 @@ def test_a_study_that_a_model_cannot_take_is_passed_over_with_a_reason(one: tupl
         assert said in reasons[0]
 
 
+def test_a_model_says_nothing_where_something_is_missing_that_it_was_always_given(
+    one: tuple[Trained, StudyInputs, int],
+) -> None:
+    trained, study, _ = one
+    if trained.card.system != "otaki2022":
+        pytest.skip("it asks more than an image")
+    ungated = replace(
+        study,
+        maps={"stress_supine": study.maps["stress_supine"]},
+        covariates={"age_y": study.covariates["age_y"]},
+    )
+    reports, reasons = model_reports(ungated, {trained.card.system: trained.folder})
+    assert reports == ()
+    assert "lacks motion, thickening, end-diastolic volume, end-systolic volume" in reasons[0]
+
+
+def test_a_shallower_defect_is_blacked_out_or_not_and_never_half(one: tuple[Trained, StudyInputs, int]) -> None:
+    from myoscope.systems import one_study
+
+    trained, study, _ = one
+    if trained.card.system != "betancur2018":
+        pytest.skip("the other one has no blackout map")
+    name = trained.card.system
+    system = one_study._SYSTEMS[name]
+    settings = settings_of(system.settings, trained.model.card.settings)
+    explainer = Explainer(trained.folder, name, system.build_from)
+    maps = np.array(system.prepare_study(study.study_maps, settings).maps[0])
+    deeper = one_study._in_depths(explainer, system, study, settings, maps)
+    raw, blackout = (deeper[:, trained.model.channels.index(channel)] for channel in ("raw", "blackout"))
+    dark = blackout == 0
+    assert np.allclose(blackout[~dark], raw[~dark])
+    as_measured = int(np.argmin(np.abs(DEPTHS - 1)))
+    assert np.allclose(deeper[as_measured], maps, atol=1e-3, equal_nan=True)
+    assert dark[0].sum() <= dark[-1].sum()
+
+
 def test_the_page_says_what_it_is_not_for_over_every_answer(one: tuple[Trained, StudyInputs, int]) -> None:
     report = _report(one)
     text = render_predictions([report, report], colour_table("uniform"))
@@ -195,6 +233,7 @@ def analysed(
     card = place / "models" / "otaki2022" / "otaki2022.json"
     facts = json.loads(card.read_text())
     facts["numbers"]["strangeness_limit"] = 1e9
+    facts["numbers"]["may_be_missing"] = ["motion", "thickening", "stress_edv_mL", "stress_esv_mL"]
     card.write_text(json.dumps(facts))
     grid = Grid.axis_aligned((56, 56, 48), spacing_mm=4.0)
     heart = lv_phantom(grid, frame=FRAME, fwhm_mm=8.5)

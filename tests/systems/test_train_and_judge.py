@@ -103,6 +103,24 @@ def test_reproducing_needs_a_site_that_taught_nothing(
         )
 
 
+def test_a_model_begun_otherwise_is_not_gone_on_with(
+    cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
+) -> None:
+    """What was taught so far has seen the patients on whom another choice of the external site would judge."""
+    out = tmp_path / "out"
+    parts = tmp_path / "out.parts"
+    parts.mkdir()
+    (parts / "begun.json").write_text(json.dumps({"system": SYSTEM, "external": ["north"]}))
+    places = [str(word) for word in _places(cohorts)]
+    changes = [word for change in SETTINGS for word in ("--set", change)]
+    answer = _call("train", SYSTEM, *places, *changes, "--out", out)
+    assert answer.exit_code == 2
+    assert "out.parts holds a model that was begun with another" in answer.output
+    assert "external" in answer.output
+    assert "Traceback" not in answer.output
+    assert not out.exists()
+
+
 def test_help_of_the_new_verbs_imports_neither_torch_nor_numpy() -> None:
     code = (
         "import sys\nfrom typer.testing import CliRunner\nfrom myoscope.cli import app\n"

@@ -89,14 +89,23 @@ class Evaluation:
         return "\n".join(lines) + "\n"
 
     def figures(self) -> tuple[str, ...]:
-        """The areas under the ROC curves in words, with n and interval, as a model card states them."""
-        return tuple(
-            f"AUC per {table.unit.removesuffix('s')} of {row.name}: "
-            f"{_interval(row.auc.value, row.auc.low, row.auc.high)} "
-            f"({name}; n = {table.n}, {table.n_events} with the outcome; {self.title})"
-            for name, table in self.papers.items()
-            for row in table.rows
-        )
+        """Areas under ROC curves and calibration in words, with n and interval, as a model card states them."""
+        said = []
+        for name, table in self.papers.items():
+            unit, who = table.unit.removesuffix("s"), f"{name}; n = {table.n}, {table.n_events} with the outcome"
+            for row in table.rows:
+                auc = _interval(row.auc.value, row.auc.low, row.auc.high)
+                said.append(f"AUC per {unit} of {row.name}: {auc} ({who}; {self.title})")
+                if row.calibration is not None:
+                    slope, large = (
+                        _interval(one.value, one.low, one.high)
+                        for one in (row.calibration.slope, row.calibration.in_the_large)
+                    )
+                    said.append(
+                        f"Calibration per {unit} of {row.name}: slope {slope}, in the large {large} "
+                        f"(1 and 0 are right; {who}; {self.title})"
+                    )
+        return tuple(said)
 
     def write(
         self, folder: Path, *, rng: np.random.Generator, published: Sequence[Published] = (), resamples: int = 300

@@ -8,7 +8,7 @@ come from onnxruntime; attention is by occlusion, which only asks for answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from myoscope import explain
+from myoscope import explain, quantify
 from myoscope.core import Contribution, InvalidValue, ModelReport, MyoscopeError, NormalLimits, PolarMap, WhatIfCurve
 from myoscope.core.geometry import FloatArray
 from myoscope.learn import Examples
@@ -36,6 +36,7 @@ _WORDS = {
     "stress_esv_mL": "end-systolic volume",
 }
 _AGES_Y = np.arange(40, 91, 2.0)
+_NOT_OF_COUNTS = ("motion", "thickening")
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +153,7 @@ def _report(name: str, folder: Path, study: StudyInputs) -> ModelReport:
             f"the polar map was sampled by {study.maps[shown].method}; the model knows those sampled by {SAMPLED_BY}"
         )
     examples = system.prepare_study(study.study_maps, settings)
+    _refuse_what_was_not_taught(examples, model.card.numbers)
     prognosis = prognosis_of(model.answers(examples), model.card.numbers)
     predictions = predictions_of(prognosis, 0, model)
     about: dict[str, Any] = {
@@ -173,13 +175,69 @@ def _report(name: str, folder: Path, study: StudyInputs) -> ModelReport:
     return ModelReport(
         **about,
         explanation=explanation,
+        explained=_answer_of(model.targets[target]),
         segment_probability=explain.segment_probabilities(
             explanation, study.maps[shown].segment, float(prognosis.patient[0])
         ),
         start=start,
         steps=steps,
-        curves=_curves(explainer, maps, covariates),
+        curves=_curves(explainer, maps, covariates, _in_depths(explainer, system, study, settings, maps)),
     )
+
+
+def _answer_of(target: str) -> str:
+    """What an answer of a network is called in sentences."""
+    return "the patient" if target == otaki2022.TARGET else target
+
+
+def _refuse_what_was_not_taught(examples: Examples, numbers: Mapping[str, Any]) -> None:
+    """A network that always had an input does not know what to make of its absence."""
+    allowed = set(numbers.get("may_be_missing", ()))
+    lacking = [
+        *(
+            name
+            for name, seen in zip(examples.channels, np.isfinite(examples.maps[0]).any(axis=(1, 2)), strict=True)
+            if not seen
+        ),
+        *(
+            name
+            for name, value in zip(examples.covariate_names, examples.covariates[0], strict=True)
+            if not np.isfinite(value)
+        ),
+    ]
+    missing = [_readable(name).replace("_", " ") for name in lacking if name not in allowed]
+    if missing:
+        raise InvalidValue(f"the study lacks {', '.join(missing)}, which the model was always given")
+
+
+def _in_depths(
+    explainer: Explainer, system: _Bedside, study: StudyInputs, settings: Any, maps: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Maps (depth, channel, ring, angle) of the same heart with so many times of what differs from a normal one.
+
+    Counts are changed and everything else is made of them anew, as a shallower defect would be seen: a place is
+    blacked out or not, and never half. Channels that are not made of counts go towards the normal heart as they are.
+    """
+    deeper = explainer.in_depths(maps, DEPTHS)
+    normal: dict[str, FloatArray] = {}
+    for image in _images(settings):
+        polar_map, limits = study.maps.get(image), study.limits.get(image)
+        if polar_map is not None and limits is not None:
+            normal[image] = limits.mean / quantify.level_factor(polar_map, limits)
+    if not normal:
+        return deeper
+    of_counts = [n for n, name in enumerate(explainer.model.channels) if name not in _NOT_OF_COUNTS]
+    for place, depth in enumerate(DEPTHS):
+        changed = {
+            image: study.maps[image].like(
+                np.maximum(mean + depth * (study.maps[image].value - mean), 0.0), f"{depth:g} of what differs"
+            )
+            for image, mean in normal.items()
+        }
+        otherwise = replace(study, maps={**study.maps, **changed})
+        made = system.prepare_study(otherwise.study_maps, settings).maps[0]
+        deeper[place, of_counts] = made[of_counts]
+    return deeper
 
 
 def _images(settings: Any) -> Sequence[str]:
@@ -211,10 +269,13 @@ def _steps(
 
 
 def _curves(
-    explainer: Explainer, maps: NDArray[np.float32], covariates: NDArray[np.float32]
+    explainer: Explainer,
+    maps: NDArray[np.float32],
+    covariates: NDArray[np.float32],
+    deeper: NDArray[np.float32],
 ) -> tuple[WhatIfCurve, ...]:
     """The patient's probability over the depth of what differs from a normal heart, and over age where it is asked."""
-    model, deeper = explainer.model, explainer.in_depths(maps, DEPTHS)
+    model = explainer.model
     curves = [
         WhatIfCurve(
             "what differs from a normal heart",

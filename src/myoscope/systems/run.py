@@ -1,14 +1,16 @@
 """Training, judging and reproducing a system from folders to a folder: what the command line does.
 
-While a model is taught, checkpoints lie in ``<out>.parts``; the same call goes on from there after a kill. The model
-appears in ``out`` whole or not at all.
+While a model is taught, checkpoints lie in ``<out>.parts``; the same call goes on from there after a kill, a call for
+another model refuses to. The model appears in ``out`` whole or not at all.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,11 +23,14 @@ from myoscope.systems.contract import CohortSystem, Progress, load_system, setti
 from myoscope.systems.diagnosis import outside
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from myoscope.learn import Examples
     from myoscope.learn.tracking import Log
     from myoscope.systems.evaluation import Evaluation
 
 MODEL_FOLDER = "model"
+_BEGUN = "begun.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,12 @@ class Machine:
     nodes: int = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     mlflow: str = ""
+
+    def fabric(self) -> Fabric:
+        """Its processes, started; errors as `Hardware.fabric`."""
+        from myoscope.learn.fit import Hardware
+
+        return Hardware(self.accelerator, self.devices, self.nodes, self.precision).fabric()
 
 
 def train_system(
@@ -57,7 +68,8 @@ def train_system(
     Raises
     ------
     InvalidValue
-        No such system or setting, hardware that is not there, or a cohort that cannot teach it.
+        No such system or setting, hardware that is not there, a cohort that cannot teach it, or a model begun in
+        ``<out>.parts`` that is another one.
     UnreadableFile, OutputError
         A folder that is no cohort, or one that exists and may not be replaced.
     """
@@ -67,7 +79,9 @@ def train_system(
     tell = progress or (lambda step, fraction: None)
     tell("reading the cohort", 0.0)
     examples = prepare_examples(system, settings, cohorts, normals)
-    card = _train(system, name, examples, settings, out, machine or Machine(), tell)
+    _claim(out, name, settings, examples, normals)
+    machine = machine or Machine()
+    card = _train(system, name, examples, settings, out, machine, machine.fabric(), tell)
     tell("done", 1.0)
     return card
 
@@ -79,13 +93,15 @@ def evaluate_system(
     out: Path,
     *,
     normals: Sequence[Path] = (),
+    changes: Sequence[str] = (),
     overwrite: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Judge a trained model on cohort folders: on their external sites, or on all if there is none.
 
-    Writes ``<name>.md`` and a picture per table into ``out``.
+    ``changes`` are settings that differ from those it was taught by, such as which label it is judged on. Writes
+    ``<name>.md`` and a picture per table into ``out``.
 
     Raises
     ------
@@ -94,7 +110,7 @@ def evaluate_system(
     """
     system = load_system(name)
     trained = load_model(model, name)
-    settings = settings_of(type(system.Settings()), trained.card.settings)
+    settings = settings_with(settings_of(type(system.Settings()), trained.card.settings), changes)
     io.refuse_existing(out, replace=overwrite, sign=f"{name}.md")
     tell = progress or (lambda step, fraction: None)
     tell("reading the cohort", 0.0)
@@ -113,10 +129,11 @@ def reproduce_system(
     machine: Machine | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Evaluation:
+) -> Evaluation | None:
     """From registry to table: teach on the sites that may teach, judge on the external one, beside the paper's figures.
 
-    ``out`` gets the model, the tables and the pictures.
+    ``out`` gets the model, the tables and the pictures. Of several processes the first one judges; the others return
+    None.
 
     Raises
     ------
@@ -137,10 +154,15 @@ def reproduce_system(
             f"nobody in the cohort is from {', '.join(settings.external)}; reproducing needs a site that took no part "
             "in training (--set external=NAME)"
         )
-    parts = out.with_name(f"{out.name}.parts")
+    _claim(out, name, settings, examples, normals)
+    parts = _parts_of(out)
     model = parts / MODEL_FOLDER
+    machine = machine or Machine()
+    fabric = machine.fabric()
     if not (model / f"{name}.json").exists():
-        _train(system, name, examples, settings, model, machine or Machine(), lambda s, f: tell(s, 0.9 * f))
+        _train(system, name, examples, settings, model, machine, fabric, lambda s, f: tell(s, 0.9 * f))
+    if not fabric.is_global_zero:
+        return None
     with io.atomic_folder(out, replace=overwrite, sign=f"{name}.md") as folder:
         shutil.copytree(model, folder / MODEL_FOLDER)
         evaluation = _judge(system, tested, model, name, folder, seed=settings.seed, tell=tell)
@@ -157,28 +179,68 @@ def prepare_examples(system: CohortSystem, settings: Any, cohorts: Sequence[Path
     )
 
 
+def _parts_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.parts")
+
+
+def _claim(out: Path, name: str, settings: Any, examples: Examples, normals: Sequence[Path]) -> None:
+    """Write down what is begun in ``<out>.parts``, or refuse if another model was begun there.
+
+    What was taught so far must not go into a model of other settings: it may have seen the patients that this one is
+    to be judged on.
+    """
+    asked: dict[str, Any] = {
+        "system": name,
+        "cohort": examples.cohort_sha256,
+        "studies": hashlib.sha256("\n".join(examples.study.tolist()).encode()).hexdigest(),
+        "normals": [io.read_cohort(path).sha256 for path in normals],
+        **asdict(settings),
+    }
+    asked = json.loads(json.dumps(asked))  # as it is read back: tuples are lists there
+    path = _parts_of(out) / _BEGUN
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with io.atomic_write(path, "w") as file:
+            json.dump(asked, file, indent=1)
+        return
+    try:
+        begun = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        begun = {}
+    differing = sorted(key for key in {*asked, *begun} if asked.get(key) != begun.get(key))
+    if differing:
+        raise InvalidValue(
+            f"{path.parent} holds a model that was begun with another {', '.join(differing)}; remove that folder to "
+            "begin anew, or write to another --out"
+        )
+
+
 def _train(
-    system: CohortSystem, name: str, examples: Examples, settings: Any, out: Path, machine: Machine, tell: Progress
+    system: CohortSystem,
+    name: str,
+    examples: Examples,
+    settings: Any,
+    out: Path,
+    machine: Machine,
+    fabric: Fabric,
+    tell: Progress,
 ) -> ModelCard:
     """Teach in ``<out>.parts`` and move what is done to ``out``, without the checkpoints."""
     import torch
 
-    from myoscope.learn.fit import Hardware
-
-    fabric = Hardware(machine.accelerator, machine.devices, machine.nodes, machine.precision).fabric()
-    parts = out.with_name(f"{out.name}.parts")
+    parts = _parts_of(out)
+    logs = _logs(parts / "training", name, machine.mlflow if fabric.is_global_zero else "")
     threads = torch.get_num_threads()
     if machine.accelerator == "cpu":
         torch.set_num_threads(1)
     try:
-        card = system.train(
-            examples, settings, out=parts, fabric=fabric, log=_logs(parts / "training", name, machine), progress=tell
-        )
+        card = system.train(examples, settings, out=parts, fabric=fabric, log=logs, progress=tell)
     finally:
         torch.set_num_threads(threads)
     if fabric.is_global_zero:
         for checkpoint in (parts / "training").glob("*.pt"):
             checkpoint.unlink()
+        (parts / _BEGUN).unlink(missing_ok=True)
         if out.exists():
             shutil.rmtree(out)
         parts.replace(out)
@@ -186,11 +248,11 @@ def _train(
     return card
 
 
-def _logs(folder: Path, name: str, machine: Machine) -> Callable[[str], Log]:
+def _logs(folder: Path, name: str, mlflow: str) -> Callable[[str], Log]:
     def of(member: str) -> Log:
         logs = [csv_log(folder / f"{member}.csv")]
-        if machine.mlflow:
-            logs.append(mlflow_log(machine.mlflow, experiment=name, run=member))
+        if mlflow:
+            logs.append(mlflow_log(mlflow, experiment=name, run=member))
 
         def send(history: Any) -> None:
             for log in logs:

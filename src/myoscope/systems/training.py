@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +31,8 @@ Progress = Callable[[str, float], None]
 
 UNUSUAL_BEYOND = 0.99
 """Share of validation inputs that are less strange than what a model abstains from."""
+_ENOUGH_TO_DESCRIBE = 100
+_OFTEN_MISSING = 0.01
 _LIMITS = (
     "Taught on virtual patients: nothing is known of its accuracy in people.",
     "Knows the cameras, tracers and sites of its training cohort; abstains from inputs unlike them.",
@@ -167,14 +171,14 @@ def teach_and_write(
     )
     minutes = (time.monotonic() - began) / 60
     numbers = _described(examples, recipe) | fitted(taught.out_of_fold)
-    shaping, judging = _two_parts(examples, recipe.teach.fit.seed)
-    description = describe_inputs(
-        described_maps(examples.maps[shaping], numbers), described_maps(examples.maps[judging], numbers)
-    )
+    described = described_maps(examples.maps, numbers)
+    usual = _with_all_images(described)
+    shaping, judging = _two_parts(examples.patient[usual], recipe.teach.fit.seed)
+    description = describe_inputs(described[usual][shaping], described[usual][judging])
     numbers["strangeness_limit"] = description.limit(UNUSUAL_BEYOND)
     n_patients = int(np.unique(examples.patient).size)
     card = ModelCard(
-        identifier=f"{recipe.system}-{examples.cohort_sha256[:8]}-{recipe.teach.fit.seed}",
+        identifier="-".join((recipe.system, examples.cohort_sha256[:8], _hash_of(examples, recipe))),
         system=recipe.system,
         version="1",
         does=recipe.does,
@@ -204,6 +208,14 @@ def teach_and_write(
     return save_model(out, card, taught.ensemble, description, _mean_maps(examples.maps[normal]))
 
 
+def _hash_of(examples: Examples, recipe: Recipe) -> str:
+    """Tells models of one system and cohort apart: by their settings, their studies and their answers."""
+    content = hashlib.sha256(json.dumps(dict(recipe.settings), sort_keys=True, default=str).encode())
+    content.update("\n".join(examples.study.tolist()).encode())
+    content.update(np.ascontiguousarray(examples.targets, np.float32).tobytes())
+    return content.hexdigest()[:8]
+
+
 def _described(examples: Examples, recipe: Recipe) -> dict[str, Any]:
     """Order of inputs and answers, and the scales that are needed outside the network."""
     spread = np.nanstd(examples.maps[:, list(recipe.described)].astype(np.float64), axis=(0, 2, 3))
@@ -212,6 +224,7 @@ def _described(examples: Examples, recipe: Recipe) -> dict[str, Any]:
         "channels": list(examples.channels),
         "covariates": list(examples.covariate_names),
         "targets": list(examples.target_names),
+        "may_be_missing": may_be_missing(examples),
         # None where a covariate was withheld from all of them: JSON has no NaN.
         "covariate_mean": [float(c[known].mean()) if (known := np.isfinite(c)).any() else None for c in covariates.T],
         "described_channels": list(recipe.described),
@@ -219,9 +232,32 @@ def _described(examples: Examples, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _two_parts(examples: Examples, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _with_all_images(maps: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Rows that have all channels, if they are enough to tell what is usual; else all rows.
+
+    What is missing counts as the mean: among studies of which many lack an image, one that has it looks strange.
+    """
+    complete = np.flatnonzero(_seen(maps).all(axis=1))
+    return complete if complete.size >= _ENOUGH_TO_DESCRIBE else np.arange(len(maps))
+
+
+def may_be_missing(examples: Examples) -> list[str]:
+    """Channels and covariates that enough of the studies lack for a network to have learned to do without."""
+    lacking = {
+        **dict(zip(examples.channels, (~_seen(examples.maps)).T, strict=True)),
+        **dict(zip(examples.covariate_names, (~np.isfinite(examples.covariates)).T, strict=True)),
+    }
+    return [name for name, missing in lacking.items() if missing.mean() >= _OFTEN_MISSING]
+
+
+def _seen(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which channels a study has at all, (study, channel)."""
+    return np.asarray(np.isfinite(maps).any(axis=(2, 3)))
+
+
+def _two_parts(patient: NDArray[np.str_], seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows of two thirds of the patients, who shape the description of usual inputs, and of the others."""
-    names, row = np.unique(examples.patient, return_inverse=True)
+    names, row = np.unique(patient, return_inverse=True)
     order = np.random.default_rng([seed, 2]).permutation(names.size)
     shapes = np.zeros(names.size, bool)
     shapes[order[: max(3, (2 * names.size) // 3)]] = True

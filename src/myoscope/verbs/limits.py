@@ -66,5 +66,5 @@ def limits_show(
         if not known:
             typer.echo("There are no normal limits here.")
         for one in known:
-            signed = "not signed" if one.signer is None else f"signed by {one.signer.name}"
+            signed = "not signed" if one.signer is None else f"signed by {one.signer}"
             typer.echo(f"{one.sha256[:12]}  n = {one.limits.n:<4} {one.limits.kind}; {signed}; {one.limits.provenance}")

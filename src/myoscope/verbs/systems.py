@@ -82,6 +82,7 @@ def evaluate(
     cohort: Cohorts,
     out: Annotated[Path, typer.Option("--out", help="Folder for tables and pictures; it must not exist yet.")],
     normals: Normals = None,
+    change: Changes = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -96,7 +97,15 @@ def evaluate(
 
         with progress_bar(quiet) as progress:
             found = evaluate_system(
-                name, model, cohort, out, normals=normals or (), overwrite=overwrite, seed=seed, progress=progress
+                name,
+                model,
+                cohort,
+                out,
+                normals=normals or (),
+                changes=change or (),
+                overwrite=overwrite,
+                seed=seed,
+                progress=progress,
             )
         if not quiet:
             typer.echo(found.markdown())
@@ -137,7 +146,7 @@ def reproduce(
                 overwrite=overwrite,
                 progress=progress,
             )
-        if not quiet:
+        if not quiet and found is not None:
             typer.echo(found.markdown(load_system(name).PUBLISHED))
             typer.echo(f"Model, tables and pictures: {out}")
 
