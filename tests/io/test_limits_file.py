@@ -134,3 +134,20 @@ def test_the_limits_that_fit_are_found_and_the_nearest_say_why_they_do_not(tmp_p
     shutil.rmtree(tmp_path)
     with pytest.raises(UnreadableFile, match="not a folder"):
         io.read_limits_folder(tmp_path)
+
+
+def test_nobody_else_signs_in_the_name_of_the_project(tmp_path: Path) -> None:
+    (own, *_) = io.shipped_limits()
+    assert own.signer is not None
+    io.write_limits(made(), tmp_path / "a.limits", key=io.new_key(), signer_name=own.signer.name)
+    with pytest.raises(UnreadableFile, match="somebody else's key"):
+        io.read_limits(tmp_path / "a.limits")
+
+
+def test_signers_of_one_name_are_told_apart_by_their_keys(tmp_path: Path) -> None:
+    said = []
+    for name in ("a.limits", "b.limits"):
+        io.write_limits(made(), tmp_path / name, key=io.new_key(), signer_name="Core lab")
+        said.append(str(io.read_limits(tmp_path / name).signer))
+    assert all(words.startswith("Core lab (key ") for words in said)
+    assert said[0] != said[1]

@@ -3,8 +3,9 @@
 A file (``.limits``) is a zip archive of ``limits.json`` (for whom, how made), ``maps.npy`` (mean, deviation and area as
 16-bit steps), ``modes.npy`` (8-bit steps) and ``signature.json``: an Ed25519 signature over the SHA-256 of the other
 members, with the signer's name and public key. A file whose content does not fit its signature is refused; whose
-signatures are believed is for the reader to say (``trusted``). The project's own limits are signed with a key whose
-public half lies beside them.
+signatures are believed is for the reader to say (``trusted``). A name alone proves nothing: signers are shown with the
+fingerprint of their key. The project's own limits are signed with a key whose public half lies beside them, and nobody
+else's key may sign in that name.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _FORMAT = "myoscope normal limits"
 _ABOUT = ("multiple", "n", "unit", "method", "provenance")
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _LARGEST = 5_000_000
+_SHIPPED = Path(__file__).parent / "limits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,14 @@ class Signer:
 
     name: str
     public_key: str
+
+    @property
+    def fingerprint(self) -> str:
+        """By which people tell keys apart: the first 16 digits of the SHA-256 of the public key."""
+        return hashlib.sha256(base64.b64decode(self.public_key)).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        return f"{self.name} (key {self.fingerprint})"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -194,11 +204,15 @@ def read_limits_folder(folder: Path, *, trusted: Iterable[Signer] | None = None)
 @lru_cache(maxsize=1)
 def shipped_limits() -> tuple[SignedLimits, ...]:
     """The limits that come with Myoscope, from virtual patients; believed only if the project signed them."""
-    place = Path(__file__).parent / "limits"
-    if not (place / KEY_FILE).is_file():
-        return ()
-    signer = Signer(**json.loads((place / KEY_FILE).read_text(encoding="utf-8")))
-    return read_limits_folder(place, trusted=(signer,))
+    signer = _project_signer()
+    return () if signer is None else read_limits_folder(_SHIPPED, trusted=(signer,))
+
+
+@lru_cache(maxsize=1)
+def _project_signer() -> Signer | None:
+    if not (_SHIPPED / KEY_FILE).is_file():
+        return None
+    return Signer(**json.loads((_SHIPPED / KEY_FILE).read_text(encoding="utf-8")))
 
 
 def limits_for(kind: StudyKind, known: Sequence[SignedLimits]) -> tuple[SignedLimits | None, tuple[str, ...]]:
@@ -274,6 +288,9 @@ def _checked_signer(name: str, about: Mapping[str, str], sha256: str) -> Signer:
         key.verify(base64.b64decode(about["signature"]), bytes.fromhex(sha256))
     except InvalidSignature as error:
         raise UnreadableFile(f"{name} was changed after {signer.name!r} signed it") from error
+    project = _project_signer()
+    if project is not None and signer.name == project.name and signer != project:
+        raise UnreadableFile(f"{name} is signed in the name of {signer.name!r} with somebody else's key")
     return signer
 
 
