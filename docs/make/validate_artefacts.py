@@ -59,12 +59,12 @@ are virtual; expected counts without noise; seed {seed}. Polar maps are sampled 
 finding it do not enter, except for
 volumes, where the whole chain is at work.
 
-All of them appear. Women lose the anterior wall to the inferior one and men the inferior wall, less so when they lie
+Most of them appear. Women lose the anterior wall to the inferior one and men the inferior wall, less so when they lie
 prone; correction brings the sexes together. The loss in men is mild on average and grows with a high diaphragm. Creep
 takes from the inferior wall and makes patches elsewhere. A hot liver adds counts to the inferior wall where attenuation
-is corrected, and takes some away where it is not. Averaging over fewer gates
-lowers the true ejection fraction, which the analysis undoes by itself; a cavity that all but closes in systole is
-measured too large.
+is corrected, and only takes counts away where it is not. Averaging over fewer gates lowers the true ejection fraction,
+which the analysis undoes by itself. Small hearts come out the other way round than in published programs, which find
+too little of a cavity that all but closes in systole: here it is measured too large.
 """
 CREEP_MM = (4.0, 8.0, 13.0)
 LIVER = (0.0, 0.5, 1.0, 2.0)

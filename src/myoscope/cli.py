@@ -172,7 +172,7 @@ def demo(
                 progress=lambda step, share: progress(step, 0.4 + 0.6 * share),
             )
         if not quiet:
-            typer.echo(patient.summary)
+            typer.echo(patient.who if pet else patient.summary)
         _finish(result, out / "result", quiet)
 
 

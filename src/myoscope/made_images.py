@@ -6,6 +6,7 @@ study holds already is not made again. Each image becomes a series of its own th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from myoscope.core import Flag, Projections, Series, Stated, Study, Volume
 
 MAP_KINDS = ("CT", "MU MAP")
 _USUAL_KVP = 120.0
+_ORBIT = re.compile(r", \d+ to \d+ mm")
 
 Progress = Callable[[str, float], None]
 
@@ -126,7 +128,7 @@ def image_of(
             halves = one, other
     else:
         assert map_series is not None
-        image, halves, flags = _corrected_image(ungated, split, map_series, plain, settings, told)
+        image, halves, flags = corrected_image(ungated, split, map_series, plain, settings, told)
     by = f"attenuation corrected with {map_series.name}" if what == "corrected" and map_series else "not corrected here"
     made = Series(
         name=series.name,
@@ -146,13 +148,23 @@ def image_of(
         acquisition={
             **series.acquisition,
             "reconstructed_from": series.name,
-            "processing": "; ".join(image.made_by[len((projections if what == "gated" else ungated).made_by) :]),
+            "processing": processing_of(image, projections if what == "gated" else ungated),
         },
     )
     return MadeImage(made, halves)
 
 
-def _corrected_image(
+def processing_of(image: Volume, projections: Projections) -> str:
+    """How an image was made of projections, in words that are the same for every patient: what normal limits ask.
+
+    How far the detector went round this patient, and how his map came about, are left out.
+    """
+    steps = image.made_by[len(projections.made_by) :]
+    kept = (step for step in steps if not step.startswith("attenuation map:"))
+    return _ORBIT.sub("", "; ".join(kept))
+
+
+def corrected_image(
     ungated: Projections,
     split: tuple[Projections, Projections] | None,
     map_series: Series,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -128,8 +128,11 @@ def _kind(folder: io.CohortFolder, row: int, image: str) -> StudyKind:
     state, position, *correction = image.split("_")
     site = SITES.get(str(folder.cohort["site"][row])) if "site" in folder.cohort.values else None
     corrected = correction == ["ac"]
+    column = "processing_ac" if corrected else "processing"
+    processing = str(folder.cohort[column][row]) if column in folder.cohort.values else AS_STORED
     if site is not None and (site.camera, site.tracer) == (camera, tracer):
-        return kind_of(site, sex, cast(State, state), cast(Position, position), corrected=corrected)
+        kind = kind_of(site, sex, cast(State, state), cast(Position, position), corrected=corrected)
+        return replace(kind, processing=processing)
     return StudyKind(
         sex=sex,
         tracer=tracer,
@@ -137,7 +140,7 @@ def _kind(folder: io.CohortFolder, row: int, image: str) -> StudyKind:
         position=position,
         state=state,
         corrected=corrected,
-        processing=AS_STORED,
+        processing=processing,
     )
 
 

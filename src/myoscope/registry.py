@@ -30,7 +30,7 @@ from myoscope.simulate.person import Sex
 from myoscope.simulate.pet_tracers import PetTracerName, pet_tracer
 from myoscope.simulate.referral import POPULATIONS, Population
 from myoscope.simulate.sites import SITES, State, site_named
-from myoscope.virtual import StudyRow, image_study, study_columns, study_maps
+from myoscope.virtual import Processing, StudyRow, image_study, study_columns, study_maps
 from myoscope.virtual_pet import image_pet_study, pet_study_columns, pet_study_maps
 
 PATIENTS_PER_PART = 25
@@ -57,7 +57,8 @@ class RegistrySettings:
     Patients are dealt out to the ``sites`` in turn. ``states`` are what is imaged; ``gated`` adds function by 8 or 16
     gates, as the site does it; ``all_positions`` images stress in every position of the site instead of the first;
     ``even_sexes`` makes every other patient a woman. Patients are numbered from ``first_patient``. With ``pet`` they
-    get dynamic PET with that tracer instead: rest and stress flow and reserve.
+    get dynamic PET with that tracer instead: rest and stress flow and reserve. With ``processing`` "analyze" images are
+    made as `analyze` makes them of projections, and corrected everywhere.
     """
 
     seed: int
@@ -70,6 +71,7 @@ class RegistrySettings:
     even_sexes: bool = False
     first_patient: int = 0
     pet: PetTracerName | None = None
+    processing: Processing = "site"
 
     def __post_init__(self) -> None:
         if self.patients < 1:
@@ -328,7 +330,11 @@ def _part(settings: RegistrySettings, rows: Sequence[StudyRow]) -> io.CohortPart
         {column.name: _column([row.values[column.name] for row in rows]) for column in columns},
         _made_by(settings),
     )
-    kinds = study_maps(settings.states, gated=settings.gated) if settings.pet is None else pet_study_maps()
+    kinds = (
+        study_maps(settings.states, gated=settings.gated, processing=settings.processing)
+        if settings.pet is None
+        else pet_study_maps()
+    )
     empty = {kind.name: np.full(kind.shape, np.nan, np.float32) for kind in kinds}
     values = {kind.name: np.stack([row.maps.get(kind.name, empty[kind.name]) for row in rows]) for kind in kinds}
     return io.CohortPart.of(cohort, kinds, values)
@@ -349,6 +355,7 @@ def _made_by(settings: RegistrySettings) -> tuple[str, ...]:
         *([] if settings.gated or settings.pet else ["--ungated-only"]),
         *(["--all-positions"] if settings.all_positions else []),
         *(["--even-sexes"] if settings.even_sexes else []),
+        *(["--processing analyze"] if settings.processing == "analyze" else []),
     ]
     verb = "registry" if settings.pet is None else f"pet-registry --tracer {settings.pet}"
     call = (
@@ -396,6 +403,7 @@ def _study(settings: RegistrySettings, index: int) -> StudyRow:
             all_positions=settings.all_positions,
             limits=io.shipped_limits(),
             sex=sex,
+            processing=settings.processing,
         )
     except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
         raise MyoscopeError(f"Patient {number} of site {site} could not be drawn: {error}") from error

@@ -17,8 +17,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from myoscope import heart, io, measure, quantify
+from myoscope import heart, io, made_images, measure, quantify
 from myoscope.core import (
+    AS_STORED,
     VESSELS,
     Column,
     Grid,
@@ -27,6 +28,7 @@ from myoscope.core import (
     NormalLimits,
     PolarMap,
     Projections,
+    Series,
     StudyKind,
     Volume,
 )
@@ -47,6 +49,8 @@ _CT_NOISE_HU = 12.0
 _CT_GRID = Grid.axis_aligned((128, 96, 84), spacing_mm=4.8)
 _MU_GRID = Grid.axis_aligned((64, 64, 48), spacing_mm=6.4)
 
+Processing = Literal["site", "analyze"]
+"""By whose habit projections are reconstructed: the site's, or the program's where it gets projections alone."""
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction that is behind us, 0 to 1."""
 
@@ -56,6 +60,7 @@ class Images:
     """What one look gives: projections as stored, and the site's reconstructions of them (counts).
 
     ``gated_projections`` and ``gated`` are None where nothing was gated, ``corrected`` where no CT corrects.
+    ``processing`` says how the others were made, for normal limits.
     """
 
     look: Look
@@ -64,6 +69,8 @@ class Images:
     uncorrected: Volume
     corrected: Volume | None
     gated: Volume | None
+    processing: str = AS_STORED
+    processing_corrected: str = AS_STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +156,15 @@ def _site(settings: PatientSettings) -> Site:
     return site if settings.tracer is None else site.with_tracer(settings.tracer)
 
 
-def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volume | None = None) -> Images:
-    """Acquire one look and reconstruct it as the patient's site does.
+def photograph(
+    patient: VirtualPatient,
+    look: Look,
+    *,
+    gated: bool,
+    mu_map: Volume | None = None,
+    processing: Processing = "site",
+) -> Images:
+    """Acquire one look and reconstruct it as the patient's site does, or as `analyze` does it of projections.
 
     ``mu_map`` (1/cm, narrow beam) adds a corrected image; scatter is corrected with it where the site does so, and
     otherwise allowed for by the map's lower, broad-beam values. A site that does not iterate does so for that image.
@@ -168,6 +182,8 @@ def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volu
         gated_projections, projections = acquire_gated_and_ungated(scene, camera, beats=patient.rhythm(look), **about)
     else:
         projections = acquire(patient.scene(look, n_phases=1), camera, beats=None, **about)
+    if processing == "analyze":
+        return _as_analyzed(look, projections, gated_projections, mu_map)
     plain = reconstruction_settings(replace(site.reconstruction, attenuation=False))
     corrected = None
     if mu_map is not None:
@@ -190,6 +206,22 @@ def photograph(patient: VirtualPatient, look: Look, *, gated: bool, mu_map: Volu
         if gated_projections is None
         else reconstruct(gated_projections, settings=reconstruction_settings(site.gated_reconstruction)),
     )
+
+
+def _as_analyzed(
+    look: Look, projections: Projections, gated_projections: Projections | None, mu_map: Volume | None
+) -> Images:
+    """The images that `analyze` makes of projections that come without any."""
+    settings, tell = ReconstructionSettings(), (lambda step, fraction: None)
+    corrected = None
+    if mu_map is not None:
+        own_map = Series("mu-map", "MU MAP", mu_map)
+        corrected, _, _ = made_images.corrected_image(projections, None, own_map, None, settings, tell)
+    gates = None if gated_projections is None else reconstruct(gated_projections, settings=settings)
+    uncorrected = reconstruct(projections, settings=settings)
+    said = made_images.processing_of(uncorrected, projections)
+    said_corrected = "" if corrected is None else made_images.processing_of(corrected, projections)
+    return Images(look, projections, gated_projections, uncorrected, corrected, gates, said, said_corrected)
 
 
 def _iterative(settings: ReconstructionSettings) -> ReconstructionSettings:
@@ -374,6 +406,7 @@ def image_study(
     all_positions: bool = False,
     sex: Sex | None = None,
     limits: Sequence[io.SignedLimits] = (),
+    processing: Processing = "site",
 ) -> StudyRow:
     """Draw, photograph and measure one patient for a registry.
 
@@ -393,14 +426,16 @@ def image_study(
             f"truth_{state}_esv_mL": beating.esv_mL,
             f"truth_{state}_ef_percent": beating.ef_percent,
         }
+    values |= {"processing": AS_STORED, "processing_ac": AS_STORED}
     mu_maps: dict[Position, Volume] = {}
     for look in patient.looks(tuple(states), all_positions=all_positions):
         values[f"{look.state}_dose_MBq"] = site.scan(look.state).dose_MBq
         first = look.position == site.positions[0]
         try:
-            if site.reconstruction.attenuation and look.position not in mu_maps:
+            if (site.reconstruction.attenuation or processing == "analyze") and look.position not in mu_maps:
                 mu_maps[look.position] = aligned_mu_map(patient, look)
-            images = photograph(patient, look, gated=gated and first, mu_map=mu_maps.get(look.position))
+            about: dict[str, Any] = {"mu_map": mu_maps.get(look.position), "processing": processing}
+            images = photograph(patient, look, gated=gated and first, **about)
         except (MyoscopeError, ArithmeticError, ValueError, RuntimeError, LookupError) as error:
             # One patient of thousands whom a camera cannot image must not stop the others.
             values[f"{look.state}_{look.position}_heart"] = f"failed: {error}"
@@ -408,7 +443,10 @@ def image_study(
         for suffix, image in (("", images.uncorrected), ("_ac", images.corrected)):
             if image is not None:
                 name = f"{look.state}_{look.position}{suffix}"
+                made = images.processing_corrected if suffix else images.processing
+                values[f"processing{suffix}"] = made
                 kind = kind_of(site, patient.facts.person.sex, look.state, look.position, corrected=bool(suffix))
+                kind = replace(kind, processing=made)
                 normal, _ = io.limits_for(kind, limits)
                 values[f"{name}_heart"] = _measure(
                     site,
@@ -531,6 +569,8 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("camera", "kind of camera"),
     Column("tracer", "what was injected"),
     Column("protocol", "days and order of the two states"),
+    Column("processing", "how images without correction were made of the projections; as stored = as the site does it"),
+    Column("processing_ac", "the same of images corrected for attenuation"),
     *(Column(f"{state}_dose_MBq", f"activity injected for {state}", "MBq") for state in STATES),
     Column("truth_mass_g", "true mass of the left ventricle", "g"),
     *(
@@ -588,7 +628,7 @@ def study_columns() -> tuple[Column, ...]:
     return (*POPULATION_COLUMNS, *IMAGE_COLUMNS)
 
 
-def study_maps(states: Sequence[State], *, gated: bool) -> tuple[io.MapKind, ...]:
+def study_maps(states: Sequence[State], *, gated: bool, processing: Processing = "site") -> tuple[io.MapKind, ...]:
     """Every map that a registry of these states may hold, in order; what a site does not do is missing in its rows."""
     kinds = []
     for state in STATES:
@@ -599,7 +639,7 @@ def study_maps(states: Sequence[State], *, gated: bool) -> tuple[io.MapKind, ...
             if state == "rest":
                 here = [site for site in here if site.positions[0] == position]
             for suffix in ("", "_ac"):
-                if any(site.reconstruction.attenuation or not suffix for site in here):
+                if any(site.reconstruction.attenuation or processing == "analyze" or not suffix for site in here):
                     said = "with attenuation correction" if suffix else "without attenuation correction"
                     meaning = f"counts of the wall, {state}, {position}, {said}"
                     kinds.append(io.MapKind(f"{state}_{position}{suffix}", meaning, "counts"))

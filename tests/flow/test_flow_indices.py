@@ -14,7 +14,6 @@ from myoscope.quantify.flow.indices import (
     flow_reserve,
     log_sd,
     relative_reserve,
-    serial_change,
 )
 
 
@@ -70,18 +69,6 @@ def test_shares_of_capacity_add_up_over_what_is_known() -> None:
 def test_classes_must_fall() -> None:
     with pytest.raises(InvalidValue, match="falling"):
         CapacityClasses(("a", "b", "c"), (1.0, 2.0), (3.0, 2.0), "nobody")
-
-
-def test_a_change_within_what_repeated_studies_differ_by_is_said_to_be_within() -> None:
-    same = serial_change(region("LAD", 2.0), region("LAD", 2.2))
-    more = serial_change(region("LAD", 2.0), region("LAD", 2.6))
-    assert same is not None
-    assert more is not None
-    assert same.percent == pytest.approx(10.0)
-    assert not same.beyond_repeatability
-    assert more.percent == pytest.approx(30.0)
-    assert more.beyond_repeatability
-    assert more.low < more.percent < more.high
 
 
 GRID = Grid.axis_aligned((12, 10, 8), spacing_mm=4.0)

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from myoscope.core import InvalidValue
-from myoscope.quantify import MapNoise, noise_from_detail, noise_from_gates, noise_from_halves
+from myoscope.quantify import MapNoise, noise_from_gates, noise_from_halves
 
 LEVEL = 200.0 + 100 * np.cos(np.linspace(0, 2 * np.pi, 72))[None] * np.ones((40, 1))
 
@@ -42,18 +42,6 @@ def test_gates_tell_the_noise_of_their_sum_apart_from_the_beat() -> None:
 def test_eight_gates_are_needed() -> None:
     with pytest.raises(InvalidValue, match="8 gates or more, not in 6"):
         noise_from_gates(np.ones((6, 40, 72)))
-
-
-def test_fine_detail_tells_noise_when_its_share_is_known() -> None:
-    rng = np.random.default_rng(3)
-    fields = correlated(rng, 60)
-    spectrum = np.abs(np.fft.rfft(fields, axis=2)) ** 2
-    spectrum[..., 1:-1] *= 2
-    share = float(spectrum[..., 10:].sum() / spectrum.sum())
-    # A defect is coarser than nine waves and is not taken for noise.
-    signal = LEVEL - 80 * np.exp(-(((np.arange(72) - 30) / 9) ** 2))
-    noise = noise_from_detail(signal + 12 * fields[0], share_beyond=share, rng=rng)
-    assert noise.drawn(signal, 300, rng=rng).std() == pytest.approx(12, rel=0.3)
 
 
 def test_noise_is_as_relative_as_it_is() -> None:

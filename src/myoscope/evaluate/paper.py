@@ -139,6 +139,8 @@ class Paper:
         for part, label in (("events", "events"), ("nonevents", "nonevents"), ("total", "total")):
             line(f"IDI, {label}", [_signed(getattr(r.idi, part)) if r.idi else "" for r in rows])
         line(f"net benefit at {self.threshold:g}", [_said(r.net_benefit) if r.net_benefit else "" for r in rows])
+        if any(row.calibration for row in rows):
+            lines += ["", "ICI, E90 and ECE cannot be negative; noise adds to them, so their intervals lie high."]
         return "\n".join(lines) + "\n"
 
     def draw(self, path: Path, *, rng: np.random.Generator, title: str = "", resamples: int = 300) -> None:

@@ -75,7 +75,7 @@ def subgroups(
     for name, given in factors.items():
         words = _levels(given, y.size, name)
         rows = []
-        for level in sorted(set(words), key=lambda word: (word == "missing", word)):
+        for level in sorted(set(words), key=lambda word: (word == "missing", not word.startswith("under "), word)):
             here = words == level
             here_y, here_score = y[here], values[here]
             n_events = int(here_y.sum())

@@ -43,7 +43,6 @@ from myoscope.quantify.ischaemia import ischaemia as ischaemia
 from myoscope.quantify.lung_heart import LungHeartRatio as LungHeartRatio
 from myoscope.quantify.lung_heart import lung_heart_ratio as lung_heart_ratio
 from myoscope.quantify.map_noise import MapNoise as MapNoise
-from myoscope.quantify.map_noise import noise_from_detail as noise_from_detail
 from myoscope.quantify.map_noise import noise_from_gates as noise_from_gates
 from myoscope.quantify.map_noise import noise_from_halves as noise_from_halves
 from myoscope.quantify.motion_frozen import displacement_to_gates as displacement_to_gates

@@ -1,9 +1,9 @@
 """Noise of a polar map: realisations of what chance might have added to it.
 
 Where they come from, best first: two halves of the same counts, reconstructed apart (their difference is noise of the
-size of the whole image's); gates, whose higher harmonics over the beat hold nothing but noise; the image itself, whose
-fine detail round the ventricle is finer than the camera resolves. Noise of SPECT images grows with the square root of
-counts and looks alike all round, so one realisation, freed of the local size, turned and mirrored serves as many more.
+size of the whole image's); gates, whose higher harmonics over the beat hold nothing but noise. Noise of SPECT images
+grows with the square root of counts and looks alike all round, so one realisation, freed of the local size, turned and
+mirrored serves as many more.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from myoscope.core.geometry import FloatArray, frozen
 
 _FLOOR = 0.05  # of the map's 95th percentile: where there are fewer counts, noise does not shrink further
 _GATE_HARMONICS = 3
-# Detail round a ring beyond this many waves is not resolved by any of the cameras; white noise smoothed as images are
-# has this share of its variance there (see `noise_from_detail`).
-_RESOLVED_WAVES = 9
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -87,31 +84,6 @@ def noise_from_gates(gates: FloatArray) -> MapNoise:
         else:
             patterns += [spectrum[order].real * np.sqrt(2), spectrum[order].imag * np.sqrt(2)]
     return MapNoise(np.stack(patterns) / _size(gates.sum(axis=0)), "higher harmonics of the gates")
-
-
-def noise_from_detail(value: FloatArray, *, share_beyond: float, rng: np.random.Generator, n: int = 8) -> MapNoise:
-    """Noise of a map from its own detail round the rings, finer than nine waves.
-
-    ``share_beyond`` is the share of the variance of noise that lies there, a property of the camera and its
-    reconstruction. What is drawn has the spectrum that goes with it, and is independent from ring to ring but for
-    neighbours.
-    """
-    known = np.nan_to_num(value, nan=float(np.nanmean(value)))
-    n_angles = known.shape[1]
-    white = known / _size(known)
-    spectrum = np.fft.rfft(white, axis=1) / np.sqrt(n_angles)
-    fine = 2 * (np.abs(spectrum[8:, _RESOLVED_WAVES + 1 :]) ** 2).sum() / (spectrum[8:].shape[0] * n_angles)
-    variance = fine / max(share_beyond, 1e-6)
-    # A Gaussian of this width in waves leaves that share beyond.
-    from scipy.special import erfcinv
-
-    width = (_RESOLVED_WAVES + 0.5) / (np.sqrt(2) * float(erfcinv(min(max(share_beyond, 1e-9), 0.999))))
-    order = np.arange(n_angles // 2 + 1)
-    gain = np.exp(-0.25 * (order / width) ** 2)
-    fields = np.fft.irfft(np.fft.rfft(rng.standard_normal((n, *known.shape)), axis=2) * gain, n_angles, axis=2)
-    fields = 0.5 * fields + 0.25 * (np.roll(fields, 1, axis=1) + np.roll(fields, -1, axis=1))
-    fields *= np.sqrt(variance) / fields.std()
-    return MapNoise(fields, "fine detail of the image")
 
 
 def _size(value: FloatArray) -> FloatArray:

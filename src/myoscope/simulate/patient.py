@@ -118,7 +118,16 @@ class VirtualPatient:
 
     @property
     def summary(self) -> str:
-        """One line on who this is and what is the matter."""
+        """One line on who this is and what is the matter, and what it takes from uptake under this stress."""
+        deficit = self.facts.deficit
+        return (
+            f"{self.who}; true deficit of the left ventricle {deficit.stress_percent:.0f} % under stress, "
+            f"{deficit.rest_percent:.0f} % at rest"
+        )
+
+    @property
+    def who(self) -> str:
+        """One line on who this is and what is the matter, whatever stress comes."""
         person, disease = self.facts.person, self.facts.disease
         narrow = [f"{v} {worst:.0f} %" for v, worst in disease.worst_stenosis_percent.items() if worst > 0]
         also = [
@@ -128,11 +137,7 @@ class VirtualPatient:
         ]
         who = f"{'woman' if person.sex == 'F' else 'man'} of {person.age_y:.0f} years, {person.weight_kg:.0f} kg"
         what = ", ".join([f"stenosis {' and '.join(narrow)}" if narrow else "no stenosis", *also])
-        deficit = self.facts.deficit
-        return (
-            f"Virtual patient {self.identifier}: {who}; {what}; true deficit of the left ventricle "
-            f"{deficit.stress_percent:.0f} % under stress, {deficit.rest_percent:.0f} % at rest"
-        )
+        return f"Virtual patient {self.identifier}: {who}; {what}"
 
     def looks(self, states: tuple[State, ...] = STATES, *, all_positions: bool = True) -> tuple[Look, ...]:
         """The acquisitions of this patient's study: the site's first position in every state, the others in stress.

@@ -244,7 +244,7 @@ _ALL = (
         rest=Scan(200.0, 35.0, 480.0),
         gates=16,
         positions=("upright", "supine"),
-        # Enough updates to come near the resolution that is published for such cameras: fewer leave the base blurred.
+        # Fewer updates leave the base blurred; the resolution that is published for such cameras is not reached.
         reconstruction=SiteReconstruction("osem", 10, 8, response=True, filter_kind="gaussian", filter_fwhm_mm=5.0),
         gated_reconstruction=SiteReconstruction(
             "auto", 10, 8, response=True, filter_kind="gaussian", filter_fwhm_mm=7.0

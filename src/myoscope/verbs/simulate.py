@@ -54,6 +54,11 @@ class Tier(StrEnum):
     FLOW = "flow"
 
 
+class Processing(StrEnum):
+    SITE = "site"
+    ANALYZE = "analyze"
+
+
 class State(StrEnum):
     STRESS = "stress"
     REST = "rest"
@@ -144,7 +149,7 @@ def simulate_pet_patient(
         with progress_bar(quiet) as progress:
             patient = run(settings, out, progress=progress)
         if not quiet:
-            typer.echo(f"{patient.summary}")
+            typer.echo(f"{patient.who}")
             typer.echo(f"Images: {out / 'dicom'}\nTruth: {out / 'truth.json'}")
 
 
@@ -152,7 +157,7 @@ def simulate_pet_patient(
 def simulate_pet_registry(
     seed: Seed,
     patients: Annotated[int, typer.Option(min=1, help="How many patients.")],
-    site: Annotated[list[str], typer.Option(help="Where they come from; once for each, dealt out in turn.")],
+    site: Annotated[list[str], typer.Option(help="Centre, once for each or with commas; dealt out in turn.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the cohort; it must not exist yet.")],
     tracer: Annotated[PetTracer, typer.Option(help="What is injected.")] = PetTracer.RUBIDIUM,
     population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
@@ -185,7 +190,7 @@ def simulate_pet_registry(
 def simulate_registry(
     seed: Seed,
     patients: Annotated[int, typer.Option(min=1, help="How many patients.")],
-    site: Annotated[list[str], typer.Option(help="Centre; once for each, patients are dealt out in turn.")],
+    site: Annotated[list[str], typer.Option(help="Centre, once for each or with commas; dealt out in turn.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the cohort; it must not exist yet.")],
     population: Annotated[Population, typer.Option(help="Who comes: everybody, or a part of them.")] = Population.ALL,
     workers: Workers = 1,
@@ -195,6 +200,10 @@ def simulate_registry(
         bool, typer.Option("--all-positions", help="Stress in every position of the site, not the first alone.")
     ] = False,
     even_sexes: EvenSexes = False,
+    processing: Annotated[
+        Processing,
+        typer.Option(help="Who reconstructs: the site by its habit, or this program as `analyze` does projections."),
+    ] = Processing.SITE,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -216,6 +225,7 @@ def simulate_registry(
             gated=not ungated_only,
             all_positions=all_positions,
             even_sexes=even_sexes,
+            processing=processing.value,
         )
         _write_registry(settings, "virtual patients", out, workers=workers, overwrite=overwrite, quiet=quiet)
 

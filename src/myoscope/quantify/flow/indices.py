@@ -13,7 +13,6 @@ Intervals are symmetric in logarithms: errors of flows multiply.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,35 +72,3 @@ def relative_reserve(segments: Sequence[RegionValue], vessels: Sequence[RegionVa
     if best is None or not best > 0:
         return tuple(RegionValue(s.region, None, reason="no territory has a stress flow") for s in segments)
     return tuple(s if s.value is None else _with_interval(s.region, s.value / best, log_sd(s)) for s in segments)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A number before and after: the change in per cent with its interval, and whether it exceeds what repeated studies
-    of the same heart differ by (``beyond_repeatability``)."""
-
-    region: str
-    percent: float
-    low: float
-    high: float
-    repeatability_percent: float
-
-    @property
-    def beyond_repeatability(self) -> bool:
-        return abs(self.percent) > self.repeatability_percent
-
-
-def serial_change(
-    before: RegionValue, after: RegionValue, *, repeatability_percent: float = FLOW_REPEATABILITY_PERCENT
-) -> Change | None:
-    """Change of a flow or a reserve from one study to the next; None where either is missing.
-
-    The interval is that of the ratio, from the intervals of both.
-    """
-    if before.region != after.region:
-        raise InvalidValue(f"a change compares one region with itself, not {before.region} with {after.region}")
-    if before.value is None or after.value is None or not before.value > 0:
-        return None
-    ratio, sd = after.value / before.value, float(np.hypot(log_sd(before), log_sd(after)))
-    low, high = (100 * (ratio * float(np.exp(s * _Z * sd)) - 1) for s in (-1, 1))
-    return Change(before.region, 100 * (ratio - 1), low, high, repeatability_percent)
