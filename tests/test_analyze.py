@@ -16,6 +16,7 @@ from myoscope.analyze import (
     analyze,
     analyze_series,
     analyze_study,
+    write_result,
 )
 from myoscope.camera_kind import like_training_set
 from myoscope.core import (
@@ -28,6 +29,7 @@ from myoscope.core import (
     SeriesResult,
     Stated,
     Study,
+    StudyResult,
     Volume,
 )
 from myoscope.correct.movement import shifted
@@ -250,6 +252,17 @@ def test_projections_with_a_ct_give_a_corrected_and_an_uncorrected_heart_in_its_
     steps = " ".join(with_ct["stress-ac"].series.image.made_by)
     assert "attenuation corrected" in steps
     assert "scatter modelled" in steps
+
+
+def test_images_that_were_made_are_stored_with_their_maps(with_ct: dict[str, SeriesResult], tmp_path: Path) -> None:
+    write_result(StudyResult(series=tuple(with_ct.values())), tmp_path / "out", settings=MODEL)
+    for name in ("stress-nc", "stress-ac"):
+        made = with_ct[name].series.image
+        assert isinstance(made, Volume)
+        stored = nib.load(tmp_path / "out" / name / "image.nii.gz")
+        assert stored.shape == made.grid.shape
+        assert np.asarray(stored.dataobj).sum() == pytest.approx(float(np.asarray(made.array).sum()), rel=1e-4)
+    assert not (tmp_path / "out" / "ct").exists()
 
 
 def test_correction_gives_the_wall_its_lost_counts_back(with_ct: dict[str, SeriesResult]) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,8 @@ def write_cohort(
     base[:, 30:] *= np.where(sex == "F", 0.9, 0.7)[:, None, None]
     base[population == "referred"] *= 0.01
     maps = base * rng.normal(1, 0.05, base.shape)
-    columns = tuple(Column(name, name) for name in ("sex", "camera", "tracer", "site", "population"))
     words = {"camera": about.camera, "tracer": about.tracer, "site": site} | said
+    columns = tuple(Column(name, name) for name in ("sex", "population", *words))
     values = {"sex": sex, "population": population, **{k: np.array([v] * len(sex)) for k, v in words.items()}}
     names = np.array([f"p{k}" for k in range(len(sex))])
     io.write_cohort(folder, Cohort(names, names, columns, values, (made_by,)), {kind: maps})
@@ -51,6 +52,14 @@ def test_each_sex_has_limits_of_its_own_from_its_low_likelihood_patients(tmp_pat
     for one, share in zip(found, (0.9, 0.7), strict=True):
         # Limits hold smoothed maps: the step at ring 30 is read 20 mm away from it on both sides.
         assert one.mean[39].mean() / one.mean[12].mean() == pytest.approx(share, abs=0.01)
+
+
+def test_limits_are_for_images_made_as_the_cohort_says(tmp_path: Path) -> None:
+    words = "OSEM, 4 iterations, 8 subsets, response of SY-LEHR modelled"
+    (one, _) = normals.limits_of_cohorts([io.read_cohort(write_cohort(tmp_path / "c", n=20, processing=words))])
+    study = kind_of(SITES["harbour"], "F", "stress", "supine", corrected=False)
+    assert one.kind.differences(study)
+    assert not one.kind.differences(replace(study, processing=words))
 
 
 def test_limits_of_a_virtual_centre_fit_the_studies_it_writes(tmp_path: Path) -> None:

@@ -29,8 +29,9 @@ from myoscope.core import (
     SeriesResult,
     Study,
     StudyResult,
+    Volume,
 )
-from myoscope.made_images import MAP_KINDS
+from myoscope.made_images import MADE_FROM, MAP_KINDS
 from myoscope.one_series import (
     DYNAMIC,
     Measured,
@@ -295,6 +296,8 @@ def write_result(result: StudyResult, out: Path, *, settings: Settings) -> None:
                 continue
             place = folder / one.series.name
             place.mkdir()
+            if MADE_FROM in one.series.acquisition and isinstance(one.series.image, Volume):
+                io.write_nifti(one.series.image, place / "image.nii.gz")
             io.write_nifti(one.heart.wall, place / "lv_wall.nii.gz")
             io.write_nifti(one.heart.short_axis, place / "short_axis.nii.gz")
             io.save(one.heart.polar_map, place / "polar_map.npz")

@@ -16,6 +16,8 @@ from myoscope import correct, heart, measure, reconstruct
 from myoscope.core import Flag, Projections, Series, Stated, Study, Volume
 
 MAP_KINDS = ("CT", "MU MAP")
+MADE_FROM = "reconstructed_from"
+"""What of an acquisition says that an image was made here, and of which projections."""
 _USUAL_KVP = 120.0
 _ORBIT = re.compile(r", \d+ to \d+ mm")
 
@@ -147,7 +149,7 @@ def image_of(
         flags=flags,
         acquisition={
             **series.acquisition,
-            "reconstructed_from": series.name,
+            MADE_FROM: series.name,
             "processing": processing_of(image, projections if what == "gated" else ungated),
         },
     )
