@@ -259,7 +259,7 @@ def test_images_that_were_made_are_stored_with_their_maps(with_ct: dict[str, Ser
     for name in ("stress-nc", "stress-ac"):
         made = with_ct[name].series.image
         assert isinstance(made, Volume)
-        stored = nib.load(tmp_path / "out" / name / "image.nii.gz")
+        stored: Any = nib.load(tmp_path / "out" / name / "image.nii.gz")
         assert stored.shape == made.grid.shape
         assert np.asarray(stored.dataobj).sum() == pytest.approx(float(np.asarray(made.array).sum()), rel=1e-4)
     assert not (tmp_path / "out" / "ct").exists()
