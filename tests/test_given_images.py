@@ -105,3 +105,29 @@ def test_a_given_corrected_image_is_doubted_if_its_map_lies_beside_the_heart(ima
     assert doubts(shift_mm=(0.0, 0.0, 0.0)) == ["mu_map_aligned"]
     # Coordinates of another origin say nothing of where the map lay when it was used.
     assert doubts(shift_mm=BESIDE_MM, frame_of_reference_sha256="elsewhere") == []
+
+
+def test_the_order_of_energy_windows_changes_nothing(scan: Projections, image: Volume) -> None:
+    assert len(scan.windows) == 2
+    turned = replace(scan, counts=np.asarray(scan.counts)[::-1].copy(), windows=scan.windows[::-1])
+
+    def ratio(one: Projections) -> float:
+        heart = analysed(given(image), projections(one))["stress-nc"].heart
+        assert heart is not None
+        found = heart.quantity("lung to heart ratio")
+        assert found is not None
+        assert found.value is not None
+        return found.value
+
+    assert ratio(turned) == pytest.approx(ratio(scan))
+
+
+def test_a_map_is_held_to_the_corrected_image_where_the_uncorrected_one_lies_elsewhere(image: Volume) -> None:
+    affine = np.array(image.grid.affine)
+    affine[:3, 3] += (40.0, 0.0, 30.0)
+    elsewhere = Volume(np.asarray(image.array), Grid(image.grid.shape, affine), image.unit, image.made_by)
+    plain = given(elsewhere, frame_of_reference_sha256="elsewhere")
+    corrected = replace(given(image, corrected=Stated("yes", "code")), name="stress-ac")
+    ct = Series("ct", "CT", ct_of(chest()[1]), frame_of_reference_sha256="here")
+    found = codes(analysed(plain, corrected, ct)["stress-ac"])
+    assert "mu_map_aligned" in found

@@ -29,6 +29,7 @@ CONSTANTS = Path(__file__).parents[2] / "src/myoscope/quantify/interval_constant
 SEED = 7101
 POPULATIONS = ("all", "referred")
 _FAR_MM = 20.0  # a heart found elsewhere is a failed contour and not a measurement
+LEAST_PATIENTS = 50  # of one kind of camera, for constants of its own
 _LEAST = {"TPD": 0.3, "SCORE": 0.5, "PHASE": 0.3, "ENTROPY": 0.01}
 
 _TEXT = '''"""Constants of intervals, solved on virtual patients.
@@ -51,9 +52,13 @@ def error_model(error: Array, fwhm_mm: Array, volume_mL: Array, noise: Array) ->
     """Most likely mean and spread of an error, with a pull towards no dependence where the patients do not tell."""
     from scipy.optimize import minimize
 
+    known = ((float(fwhm_mm.min()), float(fwhm_mm.max())), (float(volume_mL.min()), float(volume_mL.max())))
+
     def model(x: Array, factor: float = 1.96) -> ErrorModel:
         base, by_noise = (float(np.exp(x[k])) for k in (1, 4))
-        return ErrorModel(float(x[0]), base, float(x[2]), float(x[3]), by_noise, factor, float(x[5]), float(x[6]))
+        return ErrorModel(
+            float(x[0]), base, float(x[2]), float(x[3]), by_noise, factor, float(x[5]), float(x[6]), *known
+        )
 
     scale = float(np.std(error))
 
@@ -77,12 +82,15 @@ def error_model(error: Array, fwhm_mm: Array, volume_mL: Array, noise: Array) ->
 
 
 def by_camera(rows: FunctionRows, what: str, volume: str) -> dict[str, ErrorModel]:
-    """The error of ``what`` for each kind of camera and over all, which is for any other."""
+    """The error of ``what`` for each kind of camera with enough patients, and over all, which is for any other."""
     camera = np.array([SITES[site].camera for site in rows.site])
     noise = np.nan_to_num(rows.figures["gate_noise"], nan=0.1)
     models = {}
     for kind in (ANY_CAMERA, *sorted(set(camera.tolist()))):
         own = (camera == kind) | (kind == ANY_CAMERA)
+        if np.unique(rows.patient[own]).size < LEAST_PATIENTS:
+            print(f"{what}: too few patients of {kind} for constants of their own")
+            continue
         figures = (rows.figures["fwhm_mm"][own], rows.figures[volume][own], noise[own])
         models[kind] = error_model(rows.error[what][own], *figures)
     return models
@@ -115,9 +123,13 @@ def column(rows: Sequence[Row], name: str) -> Array:
     return np.array([np.nan if row.get(name) is None else row[name] for row in rows], np.float64)
 
 
+def _number(value: float | tuple[float, float]) -> str:
+    return f"({value[0]:.4g}, {value[1]:.4g})" if isinstance(value, tuple) else f"{value:.4g}"
+
+
 def call(value: ErrorModel | DrawCalibration, *, indent: int | None = None) -> str:
     """As code, on one line or indented."""
-    parts = [f"{field.name}={getattr(value, field.name):.4g}" for field in fields(value)]
+    parts = [f"{field.name}={_number(getattr(value, field.name))}" for field in fields(value)]
     if indent is None:
         return f"{type(value).__name__}({', '.join(parts)})"
     own = "".join(f"\n{' ' * (indent + 4)}{part}," for part in parts)

@@ -36,20 +36,23 @@ def of_projections(projections: Projections, plain: measure.State) -> OfProjecti
     cut = quantify.heart_truncation(projections, plain.still)
     flags = () if cut is None else (cut,)
     moved_back = None
+    window = reconstruct.photopeak(projections)
     try:
-        movement = correct.find_movement(projections, plain.still, reproject=reconstruct.reprojector(projections))
+        movement = correct.find_movement(
+            projections, plain.still, reproject=reconstruct.reprojector(projections), window=window
+        )
         told = movement.flag(projections.pixel_mm[0])
         flags = flags if told is None else (*flags, told)
         moved_back = correct.moved_back(projections, movement) if movement.to_be_applied else None
     except InvalidValue as error:
         flags = (*flags, Flag("movement_not_judged", f"Movement was not looked for: {error}.", "info"))
-    return OfProjections((_lung_heart(projections, plain),), flags, moved_back)
+    return OfProjections((_lung_heart(projections, plain, window),), flags, moved_back)
 
 
-def _lung_heart(projections: Projections, plain: measure.State) -> Quantity:
+def _lung_heart(projections: Projections, plain: measure.State, window: int) -> Quantity:
     name = "lung to heart ratio"
     try:
-        found = quantify.lung_heart_ratio(projections, plain.still)
+        found = quantify.lung_heart_ratio(projections, plain.still, window=window)
     except InvalidValue as error:
         return Quantity(name, None, "1", reason=str(error), group="perfusion")
     reach = 1.96 * found.ratio_sd

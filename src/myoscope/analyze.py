@@ -292,12 +292,13 @@ def write_result(result: StudyResult, out: Path, *, settings: Settings) -> None:
                 io.write_nm_projections(
                     replace(one.series, image=one.moved_back), folder / one.series.name / "moved_back.dcm"
                 )
+            place = folder / one.series.name
+            if MADE_FROM in one.series.acquisition and isinstance(one.series.image, Volume):
+                place.mkdir()
+                io.write_nifti(one.series.image, place / "image.nii.gz")
             if one.heart is None:
                 continue
-            place = folder / one.series.name
-            place.mkdir()
-            if MADE_FROM in one.series.acquisition and isinstance(one.series.image, Volume):
-                io.write_nifti(one.series.image, place / "image.nii.gz")
+            place.mkdir(exist_ok=True)
             io.write_nifti(one.heart.wall, place / "lv_wall.nii.gz")
             io.write_nifti(one.heart.short_axis, place / "short_axis.nii.gz")
             io.save(one.heart.polar_map, place / "polar_map.npz")

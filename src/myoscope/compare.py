@@ -25,7 +25,7 @@ _READS_MAJOR = 1
 _GROUPS = ("perfusion", "flow", "change", "function", "phase")
 _FACTS = ("state", "position", "corrected")
 _RUBIDIUM = "Rb-82"
-_OF_FLOW = ("model", "settings")
+_FITTED = ("one distribution volume", "washout fitted")
 _REPEATABILITY_PERCENT: Mapping[str, float] = {
     "blood flow": FLOW_REPEATABILITY_PERCENT,
     "flow reserve": RESERVE_REPEATABILITY_PERCENT,
@@ -196,15 +196,26 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         if one[name]["value"] != other[name]["value"]
     ]
     limits = [(side["heart"].get("perfusion") or {}).get("limits") for side in (one, other)]
-    if limits[0] != limits[1]:
+    if [_identity(one) for one in limits] != [_identity(limits[0])] * 2:
         told.append(f"{one['name']}: perfusion was compared with other normal limits before than after.")
     flows = [(side["heart"].get("flow") or {}) for side in (one, other)]
-    if all(flows) and [flows[0].get(key) for key in _OF_FLOW] != [flows[1].get(key) for key in _OF_FLOW]:
+    if all(flows) and (flows[0].get("model") != flows[1].get("model") or _choices_differ(*flows)):
         models = " and ".join(str(flow.get("model")) for flow in flows)
         told.append(f"{one['name']}: blood flow was measured in another way before than after ({models}).")
     if one["heart"]["finder"] != other["heart"]["finder"]:
         told.append(f"{one['name']}: the heart was found in another way before than after.")
     return told
+
+
+def _identity(limits: Mapping[str, Any] | None) -> tuple[Any, Any] | None:
+    """By what limits are the same ones, however their signer is written."""
+    return None if limits is None else (limits.get("sha256"), limits.get("kind"))
+
+
+def _choices_differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether curves were read or weighted otherwise, where both results say how; what was fitted is no choice."""
+    ours, theirs = ({s for s in flow.get("settings", ()) if not s.startswith(_FITTED)} for flow in (one, other))
+    return bool(ours) and bool(theirs) and ours != theirs
 
 
 def _changes(of: str, before: list[Mapping[str, Any]], after: list[Mapping[str, Any]], *, tracer: str) -> list[Changed]:

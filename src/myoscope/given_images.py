@@ -31,29 +31,31 @@ def given_image(series: Series, states: Sequence[measure.State]) -> measure.Stat
     return min(fitting, key=lambda one: (one.series.gated, one.series.corrected.value == "yes"), default=None)
 
 
-def not_compared(given: measure.State) -> Flag:
-    """That projections say nothing of the heart in an image that came with them."""
-    message = (
-        f"Movement and truncation were not looked for: {given.series.name} does not show the heart where these "
-        "projections do (other coordinates, or another scan)."
-    )
-    return Flag("projections_not_compared", message, "info")
-
-
-def lies_where_seen(series: Series, projections: Projections, given: measure.State) -> bool:
-    """Whether an image shows the heart where the projections see it.
+def why_not_compared(series: Series, projections: Projections, given: measure.State) -> Flag | None:
+    """None where an image shows the heart where the projections see it, else why they say nothing of its heart.
 
     Told from a quick image of theirs, or, for cameras whose views make none, from the frame of reference that both
     state.
     """
+    name = given.series.name
     if geometry_named(projections.collimator) is not None:
         place = series.frame_of_reference_sha256
-        return bool(place) and place == given.series.frame_of_reference_sha256
+        if place and place == given.series.frame_of_reference_sha256:
+            return None
+        return _not_compared(f"the files do not say that {name} and these projections have the same coordinates")
     try:
         quick = reconstruct.quick_image(projections, reconstruct.photopeak(projections))
-    except InvalidValue:
-        return False
-    return _alike_about(given.still, quick, given.image)
+    except InvalidValue as error:
+        return _not_compared(f"the projections could not be compared with {name} ({error})")
+    if _alike_about(given.still, quick, given.image):
+        return None
+    return _not_compared(
+        f"{name} does not show the heart where these projections do (other coordinates, or another scan)"
+    )
+
+
+def _not_compared(why: str) -> Flag:
+    return Flag("projections_not_compared", f"Movement and truncation were not looked for: {why}.", "info")
 
 
 def _alike_about(surfaces: Surfaces, one: Volume, other: Volume) -> bool:

@@ -184,8 +184,8 @@ def corrected_image(
             mu = correct.moved(mu, alignment)
     else:
         message = (
-            "Whether the attenuation map lies where the heart was could not be checked: no heart was found in the "
-            "uncorrected image."
+            "Whether the attenuation map lies where the heart was could not be checked: there is no uncorrected image "
+            "in the coordinates of the projections in which a heart was found."
         )
         flags.append(Flag("mu_map_alignment_unchecked", message, "warning"))
     scatter = correct.estimate_scatter(ungated, photopeak=reconstruct.photopeak(ungated))

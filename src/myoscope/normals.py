@@ -33,6 +33,7 @@ _LOW_LIKELIHOOD = "low-likelihood"
 _AVERAGE_WALL_MM2 = 12_000.0
 _STATES, _POSITIONS = ("stress", "rest"), ("supine", "prone", "upright")
 _SEED = 1
+_UNSAID = ("", "None", "nan")  # how a table holds what nobody wrote
 
 Progress = Callable[[str, float], None]
 
@@ -129,7 +130,8 @@ def _kind(folder: io.CohortFolder, row: int, image: str) -> StudyKind:
     site = SITES.get(str(folder.cohort["site"][row])) if "site" in folder.cohort.values else None
     corrected = correction == ["ac"]
     column = "processing_ac" if corrected else "processing"
-    processing = str(folder.cohort[column][row]) if column in folder.cohort.values else AS_STORED
+    said = str(folder.cohort[column][row]) if column in folder.cohort.values else ""
+    processing = AS_STORED if said in _UNSAID else said
     if site is not None and (site.camera, site.tracer) == (camera, tracer):
         kind = kind_of(site, sex, cast(State, state), cast(Position, position), corrected=corrected)
         return replace(kind, processing=processing)

@@ -131,7 +131,7 @@ def analyze_state(
             )
             for m, state in stored.items():
                 if state is given:
-                    found[m] = (with_quantities(found[m][0], found[n][0].of_given),)
+                    found[m] = (_with_new_quantities(found[m][0], found[n][0].of_given),)
         elif series.kind == DYNAMIC:
             found[n] = (_analyze_late(series, settings, limits, hearts, told),)
         else:
@@ -148,7 +148,9 @@ def _with_alignment(
         return one
     map_series, _ = choose_map(state.series, study)
     others = [first.state for first, *_ in found.values() if first.state is not None]
-    plain = given_images.given_image(state.series, [o for o in others if o.series.corrected.value != "yes"])
+    place = state.series.frame_of_reference_sha256
+    fitting = [o for o in others if o.series.corrected.value != "yes" and o.series.frame_of_reference_sha256 == place]
+    plain = given_images.given_image(state.series, fitting)
     wall = (plain or state).still
     return (with_flags(one[0], given_images.alignment_of_given(state, wall, map_series)), *one[1:])
 
@@ -291,6 +293,12 @@ def with_quantities(one: Measured, more: Sequence[Quantity]) -> Measured:
     return _with_heart(one, replace(one.state.heart, quantities=(*one.state.heart.quantities, *more)))
 
 
+def _with_new_quantities(one: Measured, more: Sequence[Quantity]) -> Measured:
+    """The same with those figures that it has not got yet: of several acquisitions the first one tells."""
+    known = set() if one.state is None else {q.name for q in one.state.heart.quantities}
+    return with_quantities(one, [q for q in more if q.name not in known])
+
+
 def with_flags(one: Measured, more: Sequence[Flag]) -> Measured:
     """The same with more doubts about its heart."""
     if one.state is None or not more:
@@ -337,11 +345,12 @@ def analyze_projections(
     of_given = across_images.OfProjections()
     if given is not None:
         tell(f"{series.name}: comparing the projections with their image", 0.0)
-        if given_images.lies_where_seen(series, projections, given):
+        why = given_images.why_not_compared(series, projections, given)
+        if why is None:
             of_given = across_images.of_projections(projections, given)
             flags += of_given.flags
         else:
-            flags.append(given_images.not_compared(given))
+            flags.append(why)
             given = None
     if not wanted:
         flags.append(

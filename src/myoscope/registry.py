@@ -38,7 +38,7 @@ _SETTINGS_FILE = "registry.json"
 # What a registry's content hangs on.
 _MAKERS = (
     *("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify"),
-    *("flow_protocols.py", "flow_study.py", "measure.py", "virtual.py", "virtual_pet.py"),
+    *("flow_protocols.py", "flow_study.py", "made_images.py", "measure.py", "virtual.py", "virtual_pet.py"),
 )
 _PROVENANCE = f"virtual patients, not people; myoscope {myoscope.__version__}"
 _BROKEN = (

@@ -139,7 +139,8 @@ def test_the_limits_that_fit_are_found_and_the_nearest_say_why_they_do_not(tmp_p
 def test_nobody_else_signs_in_the_name_of_the_project(tmp_path: Path) -> None:
     (own, *_) = io.shipped_limits()
     assert own.signer is not None
-    io.write_limits(made(), tmp_path / "a.limits", key=io.new_key(), signer_name=own.signer.name)
+    name = own.signer.name.upper().replace(" ", "\u00a0") + " "
+    io.write_limits(made(), tmp_path / "a.limits", key=io.new_key(), signer_name=name)
     with pytest.raises(UnreadableFile, match="somebody else's key"):
         io.read_limits(tmp_path / "a.limits")
 

@@ -91,7 +91,9 @@ def test_another_way_of_measuring_flow_is_said(tmp_path: Path) -> None:
     one = stored(tmp_path / "one", with_ef(60, 56, 64))
     content = json.loads((one / "result.json").read_text())
     heart = content["series"][0]["heart"]
-    heart["flow"] = {"model": "Lortie one-tissue (Rb-82)", "settings": []}
+    read = "left blood read in: basal"
+    fitted = "one distribution volume for the whole wall, {} mL/mL"
+    heart["flow"] = {"model": "Lortie one-tissue (Rb-82)", "settings": [read, fitted.format(4.48)]}
     (one / "result.json").write_text(json.dumps(content))
     other = tmp_path / "other"
     other.mkdir()
@@ -99,3 +101,9 @@ def test_another_way_of_measuring_flow_is_said(tmp_path: Path) -> None:
     (other / "result.json").write_text(json.dumps(content))
     assert any("measured in another way" in note for note in compare_results(one, other).notes)
     assert not any("measured in another way" in note for note in compare_results(one, one).notes)
+    # What was fitted to the patient is no choice, and an earlier result does not say how curves were read.
+    for settings, said in ((["one distribution volume"], False), ([read], False), (["left blood by factors"], True)):
+        heart["flow"] = {"model": "Lortie one-tissue (Rb-82)", "settings": settings}
+        (other / "result.json").write_text(json.dumps(content))
+        notes = compare_results(one, other).notes
+        assert any("measured in another way" in note for note in notes) is said

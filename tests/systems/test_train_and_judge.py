@@ -111,6 +111,7 @@ def test_a_model_begun_otherwise_is_not_gone_on_with(
     parts = tmp_path / "out.parts"
     parts.mkdir()
     (parts / "begun.json").write_text(json.dumps({"system": SYSTEM, "external": ["north"]}))
+    (parts / "training").mkdir()
     places = [str(word) for word in _places(cohorts)]
     changes = [word for change in SETTINGS for word in ("--set", change)]
     answer = _call("train", SYSTEM, *places, *changes, "--out", out)
@@ -119,6 +120,18 @@ def test_a_model_begun_otherwise_is_not_gone_on_with(
     assert "external" in answer.output
     assert "Traceback" not in answer.output
     assert not out.exists()
+    (parts / "begun.json").unlink()
+    answer = _call("train", SYSTEM, *places, *changes, "--out", out)
+    assert answer.exit_code == 2
+    assert "nobody wrote down how it was begun" in answer.output
+
+
+def test_a_model_is_judged_on_another_label_at_most(reproduced: Path, tmp_path: Path) -> None:
+    model = reproduced / "model"
+    changes = "--set", "external=north"
+    answer = _call("evaluate", SYSTEM, "--model", model, "--cohort", tmp_path, *changes, "--out", tmp_path / "t")
+    assert answer.exit_code == 2
+    assert "only its label may be another" in answer.output
 
 
 def test_help_of_the_new_verbs_imports_neither_torch_nor_numpy() -> None:

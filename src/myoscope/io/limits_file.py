@@ -14,6 +14,7 @@ import base64
 import hashlib
 import io
 import json
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -289,9 +290,14 @@ def _checked_signer(name: str, about: Mapping[str, str], sha256: str) -> Signer:
     except InvalidSignature as error:
         raise UnreadableFile(f"{name} was changed after {signer.name!r} signed it") from error
     project = _project_signer()
-    if project is not None and signer.name == project.name and signer != project:
+    if project is not None and _plain(signer.name) == _plain(project.name) and signer != project:
         raise UnreadableFile(f"{name} is signed in the name of {signer.name!r} with somebody else's key")
     return signer
+
+
+def _plain(name: str) -> str:
+    """A name as people read it, whatever letters and spaces it is written with."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:

@@ -22,7 +22,8 @@ class ErrorModel:
     spread = base (fwhm / 15 mm)^by_softness (volume / 100 mL)^by_size (1 + (noise / 0.1)^2 by_noise)^0.5
 
     Both are averages over cameras; ``volume`` is the measured one; ``factor`` is the width in spreads of the 95 %
-    interval.
+    interval. Beyond ``fwhm_mm`` and ``volume_mL`` (least and greatest of what it was solved on) nothing is known: there
+    it goes on as at the end.
     """
 
     bias: float
@@ -33,16 +34,18 @@ class ErrorModel:
     factor: float = _Z
     bias_by_softness: float = 0.0
     bias_by_size: float = 0.0
+    fwhm_mm: tuple[float, float] = (1.0, 100.0)
+    volume_mL: tuple[float, float] = (_LEAST_VOLUME_ML, 1000.0)
 
     def mean(self, *, fwhm_mm: ArrayLike, volume_mL: ArrayLike) -> FloatArray:
         """Error to expect; arguments broadcast."""
-        softness, size = _relative(fwhm_mm, volume_mL)
+        softness, size = self._relative(fwhm_mm, volume_mL)
         expected: FloatArray = self.bias + self.bias_by_softness * np.log(softness) + self.bias_by_size * np.log(size)
         return expected
 
     def spread(self, *, fwhm_mm: ArrayLike, volume_mL: ArrayLike, noise: ArrayLike = _USUAL_NOISE) -> FloatArray:
         """Standard deviation to expect; arguments broadcast."""
-        softness, size = _relative(fwhm_mm, volume_mL)
+        softness, size = self._relative(fwhm_mm, volume_mL)
         noisy = np.sqrt(1 + self.by_noise * (np.asarray(noise, np.float64) / _USUAL_NOISE) ** 2)
         expected: FloatArray = self.base * softness**self.by_softness * size**self.by_size * noisy
         return expected
@@ -56,10 +59,9 @@ class ErrorModel:
         middle = measured - float(self.mean(fwhm_mm=fwhm_mm, volume_mL=volume_mL))
         return min(middle - width, measured), max(middle + width, measured)
 
-
-def _relative(fwhm_mm: ArrayLike, volume_mL: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    volume = np.maximum(np.asarray(volume_mL, np.float64), _LEAST_VOLUME_ML)
-    return np.asarray(fwhm_mm, np.float64) / _USUAL_FWHM_MM, volume / _USUAL_VOLUME_ML
+    def _relative(self, fwhm_mm: ArrayLike, volume_mL: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        softness = np.clip(np.asarray(fwhm_mm, np.float64), *self.fwhm_mm)
+        return softness / _USUAL_FWHM_MM, np.clip(np.asarray(volume_mL, np.float64), *self.volume_mL) / _USUAL_VOLUME_ML
 
 
 @dataclass(frozen=True, slots=True)

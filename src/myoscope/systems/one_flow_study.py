@@ -84,6 +84,7 @@ def flow_report(folder: Path, study: FlowStudy) -> ModelReport:
     return ModelReport(
         **about,
         explanation=explanation,
+        explained="impaired reserve, from the reserve map",
         segment_probability=explain.segment_probabilities(
             explanation, study.reserve.segment, float(answers.probability[0, target])
         ),

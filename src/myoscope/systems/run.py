@@ -79,9 +79,10 @@ def train_system(
     tell = progress or (lambda step, fraction: None)
     tell("reading the cohort", 0.0)
     examples = prepare_examples(system, settings, cohorts, normals)
-    _claim(out, name, settings, examples, normals)
     machine = machine or Machine()
-    card = _train(system, name, examples, settings, out, machine, machine.fabric(), tell)
+    fabric = machine.fabric()
+    _claim(out, name, settings, examples, normals, fabric)
+    card = _train(system, name, examples, settings, out, machine, fabric, tell)
     tell("done", 1.0)
     return card
 
@@ -100,8 +101,8 @@ def evaluate_system(
 ) -> Evaluation:
     """Judge a trained model on cohort folders: on their external sites, or on all if there is none.
 
-    ``changes`` are settings that differ from those it was taught by, such as which label it is judged on. Writes
-    ``<name>.md`` and a picture per table into ``out``.
+    ``changes`` may name another label to judge on (``label=angiography``), and no other setting: what a model sees, and
+    who taught it, is settled. Writes ``<name>.md`` and a picture per table into ``out``.
 
     Raises
     ------
@@ -109,6 +110,9 @@ def evaluate_system(
         As `train_system`; also where ``model`` holds no model of this system.
     """
     system = load_system(name)
+    refused = [change for change in changes if change.partition("=")[0].strip() != "label"]
+    if refused:
+        raise InvalidValue(f"a trained model is judged as it is; only its label may be another, not {refused[0]!r}")
     trained = load_model(model, name)
     settings = settings_with(settings_of(type(system.Settings()), trained.card.settings), changes)
     io.refuse_existing(out, replace=overwrite, sign=f"{name}.md")
@@ -116,7 +120,7 @@ def evaluate_system(
     tell("reading the cohort", 0.0)
     examples = outside(prepare_examples(system, settings, cohorts, normals), settings.external)
     with io.atomic_folder(out, replace=overwrite, sign=f"{name}.md") as folder:
-        return _judge(system, examples, model, name, folder, seed=seed, tell=tell)
+        return _judge(system, examples, model, name, folder, seed=seed, tell=tell, judged_on=", ".join(changes))
 
 
 def reproduce_system(
@@ -154,11 +158,11 @@ def reproduce_system(
             f"nobody in the cohort is from {', '.join(settings.external)}; reproducing needs a site that took no part "
             "in training (--set external=NAME)"
         )
-    _claim(out, name, settings, examples, normals)
-    parts = _parts_of(out)
-    model = parts / MODEL_FOLDER
     machine = machine or Machine()
     fabric = machine.fabric()
+    _claim(out, name, settings, examples, normals, fabric)
+    parts = _parts_of(out)
+    model = parts / MODEL_FOLDER
     if not (model / f"{name}.json").exists():
         _train(system, name, examples, settings, model, machine, fabric, lambda s, f: tell(s, 0.9 * f))
     if not fabric.is_global_zero:
@@ -183,7 +187,7 @@ def _parts_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.parts")
 
 
-def _claim(out: Path, name: str, settings: Any, examples: Examples, normals: Sequence[Path]) -> None:
+def _claim(out: Path, name: str, settings: Any, examples: Examples, normals: Sequence[Path], fabric: Fabric) -> None:
     """Write down what is begun in ``<out>.parts``, or refuse if another model was begun there.
 
     What was taught so far must not go into a model of other settings: it may have seen the patients that this one is
@@ -198,15 +202,24 @@ def _claim(out: Path, name: str, settings: Any, examples: Examples, normals: Seq
     }
     asked = json.loads(json.dumps(asked))  # as it is read back: tuples are lists there
     path = _parts_of(out) / _BEGUN
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with io.atomic_write(path, "w") as file:
-            json.dump(asked, file, indent=1)
+    others = [one for one in path.parent.glob("*") if one.name != _BEGUN and not one.name.endswith(".part")]
+    if not others:
+        # Nothing was taught here yet: a call that failed before it began binds nobody.
+        if fabric.is_global_zero:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with io.atomic_write(path, "w") as file:
+                json.dump(asked, file, indent=1)
+        fabric.barrier()
         return
     try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
+        begun = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
         begun = {}
+    if not begun:
+        raise InvalidValue(
+            f"{path.parent} holds a model of which nobody wrote down how it was begun; remove that folder to begin "
+            "anew, or write to another --out"
+        )
     differing = sorted(key for key in {*asked, *begun} if asked.get(key) != begun.get(key))
     if differing:
         raise InvalidValue(
@@ -264,7 +277,15 @@ def _logs(folder: Path, name: str, mlflow: str) -> Callable[[str], Log]:
 
 
 def _judge(
-    system: CohortSystem, examples: Examples, model: Path, name: str, folder: Path, *, seed: int, tell: Progress
+    system: CohortSystem,
+    examples: Examples,
+    model: Path,
+    name: str,
+    folder: Path,
+    *,
+    seed: int,
+    tell: Progress,
+    judged_on: str = "",
 ) -> Evaluation:
     trained = load_model(model, name)
     rng = np.random.default_rng(seed)
@@ -272,5 +293,7 @@ def _judge(
     prognosis = system.predict(examples, trained)
     tell("evaluating", 0.94)
     evaluation = system.evaluate(examples, prognosis, trained, rng=rng)
+    if judged_on:
+        evaluation = replace(evaluation, title=f"{evaluation.title}; judged on {judged_on}")
     evaluation.write(folder, rng=rng, published=system.PUBLISHED)
     return evaluation
