@@ -49,8 +49,8 @@ MESH_SITES, MESH_GATES, MESH_SCANS = ("north", "hillside"), (8, 16), 3
 FALLS_SHORT = (
     "## What falls short",
     "",
-    "* Volumes, ejection fractions and their intervals rest on 29 hearts here; on 302 studies of the reference registry "
-    "errors are smaller and intervals hold better: [function over the registry](function.md).",
+    "* Volumes, ejection fractions and their intervals rest on 29 hearts here; on 302 studies of the reference "
+    "registry errors are smaller and intervals hold better: [function over the registry](function.md).",
     "* Few patients: the correlation of TPD rests on a handful of large deficits (hundreds of them: [perfusion over "
     "the registry](perfusion.md)). In one of them the long axis was found 36 degrees off by both finders alike, and "
     "nothing flagged it.",
