@@ -11,7 +11,9 @@ Published  1,160 patients of 4 centres without known disease, each centre predic
            vessel.
 Here       1,050 virtual patients of four sites teach (250 of them imaged upright), 925 of a fifth judge (the registry
            as far as it was made). Per patient AUC 0.801 (0.773 to 0.829) against 0.757 of combined TPD, per vessel
-           0.797 (0.777 to 0.816) against 0.715; nothing is known of people (docs/validation/systems.md).
+           0.797 (0.777 to 0.816) against 0.715. What a second position adds is not shown: the same network with the
+           supine image withheld gives 0.791 (0.010 less, -0.006 to 0.025), with the upright one withheld 0.800.
+           Nothing is known of people (docs/validation/systems.md).
 Differs    The network is that of betancur2018 with six maps: counts, defect (0 or 1) and severity in deviations of
            normal studies, of each position. What the paper leaves open was chosen as there. An upright or supine image
            that does not exist is missing to the network (a mask says so), and in training one of the two is left out
