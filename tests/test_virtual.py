@@ -15,6 +15,7 @@ import SimpleITK
 import torch
 
 from myoscope import io, virtual
+from myoscope.analyze import Settings, analyze_study
 from myoscope.core import InvalidValue, OutputError, Projections, Volume
 from myoscope.reconstruct import ReconstructionSettings
 from myoscope.simulate.cameras import CAMERAS
@@ -118,6 +119,19 @@ def test_projections_come_back_as_they_were_counted(written: tuple[Path, Virtual
         assert (back.gating is None) == (original.gating is None)
     # A beat that was rejected is in the ungated image only.
     assert images.gated_projections.counts.sum() <= images.projections.counts.sum()
+
+
+def test_projections_alone_find_limits_made_for_their_reconstruction(written: tuple[Path, VirtualPatient]) -> None:
+    out, _ = written
+    found = io.read_paths([out / "dicom" / "stress-supine-projections.dcm"])
+    study = analyze_study(found.study, settings=Settings(workers=1))
+    (heart,) = [one.heart for one in study.series if one.heart is not None]
+    assert heart.limits is not None
+    assert "OSEM" in heart.limits.kind.processing
+    tpd = heart.quantity("TPD")
+    assert tpd is not None
+    assert tpd.value is not None
+    assert tpd.interval_of == ""
 
 
 def test_the_ct_and_its_map_are_misplaced_as_asked(written: tuple[Path, VirtualPatient]) -> None:

@@ -1,9 +1,11 @@
 """Perfusion deficits of the reference registry against their truth, over hundreds of patients per centre.
 
-    python docs/make/validate_perfusion.py --registry DIR
+    python docs/make/validate_perfusion.py --registry DIR [--made COHORT]
 
 ``DIR`` holds the tiers ``maps`` and ``low-likelihood`` of ``myoscope simulate reference``. Nothing is imaged: the polar
-maps of the registry are compared with limits made from its low-likelihood patients. Writes
+maps of the registry are compared with limits made from its low-likelihood patients. ``COHORT`` are low-likelihood
+patients whose images are made as `analyze` makes them of projections (`simulate registry --processing analyze`): the
+limits for those images come of them. Writes
 ``docs/validation/perfusion.md`` and ``figures/perfusion_*.png`` in about two minutes.
 """
 
@@ -315,6 +317,7 @@ def _save(figure: Figure, name: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--registry", type=Path, required=True)
+    parser.add_argument("--made", type=Path, help="low-likelihood patients, images as analyze makes them")
     asked = parser.parse_args(arguments)
     try:
         maps, normals = (io.read_cohort(asked.registry / tier) for tier in ("maps", "low-likelihood"))
@@ -324,6 +327,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     normal_lines, where = normalcy(normals, wanted)
+    made_lines: list[str] = []
+    if asked.made is not None:
+        made = io.read_cohort(asked.made)
+        _, _, *table = normalcy(made, images(made))[0]
+        told = f"{made.cohort.made_by[0]} (SHA-256 {made.sha256[:12]})"
+        made_lines = ["## The same, images made by `analyze`", "", f"Of projections alone: {told}.", "", *table]
     draw_scatter(groups)
     draw_false_positives(where)
     lines = [
@@ -345,6 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *normal_lines,
         "![Where people of low likelihood fall below the threshold](figures/perfusion_false_positives.png)",
         "",
+        *made_lines,
         *FALLS_SHORT,
     ]
     with io.atomic_write(PAGE, "w") as file:
