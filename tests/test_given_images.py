@@ -49,7 +49,15 @@ def codes(result: SeriesResult) -> list[str]:
     return [flag.code for flag in (*result.flags, *(result.heart.flags if result.heart else ()))]
 
 
-def test_projections_tell_of_movement_though_their_image_is_given(scan: Projections, image: Volume) -> None:
+@pytest.fixture(scope="module")
+def of_still(scan: Projections, image: Volume) -> Mapping[str, SeriesResult]:
+    """A study of nobody who moved: its image and the projections it was made of."""
+    return analysed(given(image), projections(scan))
+
+
+def test_projections_tell_of_movement_though_their_image_is_given(
+    scan: Projections, of_still: Mapping[str, SeriesResult]
+) -> None:
     n = scan.n_views // 3
     steps_mm = np.zeros((scan.n_views, 2))
     steps_mm[n:, 0] = -15.0
@@ -67,7 +75,7 @@ def test_projections_tell_of_movement_though_their_image_is_given(scan: Projecti
     ratio = heart.quantity("lung to heart ratio")
     assert ratio is not None
     assert ratio.value is not None
-    still = analysed(given(image), projections(scan))["stress-projections"]
+    still = of_still["stress-projections"]
     assert "patient_moved" not in codes(still)
     assert "projections_not_compared" not in codes(still)
 
@@ -107,19 +115,21 @@ def test_a_given_corrected_image_is_doubted_if_its_map_lies_beside_the_heart(ima
     assert doubts(shift_mm=BESIDE_MM, frame_of_reference_sha256="elsewhere") == []
 
 
-def test_the_order_of_energy_windows_changes_nothing(scan: Projections, image: Volume) -> None:
+def test_the_order_of_energy_windows_changes_nothing(
+    scan: Projections, image: Volume, of_still: Mapping[str, SeriesResult]
+) -> None:
     assert len(scan.windows) == 2
     turned = replace(scan, counts=np.asarray(scan.counts)[::-1].copy(), windows=scan.windows[::-1])
 
-    def ratio(one: Projections) -> float:
-        heart = analysed(given(image), projections(one))["stress-nc"].heart
+    def ratio(results: Mapping[str, SeriesResult]) -> float:
+        heart = results["stress-nc"].heart
         assert heart is not None
         found = heart.quantity("lung to heart ratio")
         assert found is not None
         assert found.value is not None
         return found.value
 
-    assert ratio(turned) == pytest.approx(ratio(scan))
+    assert ratio(analysed(given(image), projections(turned))) == pytest.approx(ratio(of_still))
 
 
 def test_a_map_is_held_to_the_corrected_image_where_the_uncorrected_one_lies_elsewhere(image: Volume) -> None:
