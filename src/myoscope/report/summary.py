@@ -166,7 +166,8 @@ def _number(quantity: Quantity) -> str:
     unit = "" if quantity.unit == "1" else f" {quantity.unit}"
     said = f"{value:.{digits}f}{unit}"
     if quantity.low is not None and quantity.high is not None:
-        leaves_out = f", without {quantity.interval_of}" if quantity.interval_of else ""
+        # What else is said of it stands under the tables.
+        leaves_out = f", without {quantity.interval_of.partition(',')[0]}" if quantity.interval_of else ""
         said += f" (95 % interval {quantity.low:.{digits}f} to {quantity.high:.{digits}f}{leaves_out})"
     return said
 
