@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -46,6 +47,7 @@ DYNAMIC = "DYNAMIC PET"
 _BOLUS_MISSED = 0.3  # of the highest activity of blood in the first frame: the scan began too late
 _GATES_THAT_TELL_NOISE = 8
 _USUAL_MINUTES_BETWEEN = 60.0
+_MUCH_LEFT = 0.05  # of the first injection: perfusion of the second study is then mixed
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the study that is behind us, 0 to 1."""
@@ -254,8 +256,12 @@ def _without_first(
         image, first, tracer, seconds_between=seconds, second_wall=state.still, first_wall=last.state.still
     )
     percent = f"{100 * share:.2g} % of its activity"
-    message = f"What the injection of {last.result.series.name} had left was subtracted ({percent})."
-    return image, (Flag("residual_activity_subtracted", message, "info", {"minutes": round(seconds / 60, 1)}),)
+    message = (
+        f"What the injection of {last.result.series.name} had left ({percent}) was subtracted before flow was "
+        "measured; the polar map of counts and the perfusion figures still hold it, and a defect looks milder there."
+    )
+    severity: Literal["info", "warning"] = "warning" if share >= _MUCH_LEFT else "info"
+    return image, (Flag("residual_activity_subtracted", message, severity, {"minutes": round(seconds / 60, 1)}),)
 
 
 def _order_unknown(series: Series, tracer: str, others: Sequence[Measured]) -> tuple[Flag, ...]:
