@@ -22,7 +22,8 @@ def test_words_on_an_image_leave_out_the_patient_it_was_made_of() -> None:
         steps = (
             *projections.made_by,
             f"attenuation map: CT in HU; moved by {shift} mm",
-            f"OSEM, 4 iterations, 8 subsets, attenuation corrected, response of SY-LEHR modelled, {radius} mm",
+            "OSEM, 4 iterations, 8 subsets, attenuation corrected, response of SY-LEHR modelled",
+            f"detector at {radius} mm",
             "scatter modelled",
             "smoothed: Gaussian, 8 mm FWHM",
         )

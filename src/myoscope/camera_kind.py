@@ -6,7 +6,8 @@ import numpy as np
 
 from myoscope.core import Series, Volume
 
-# Kinds by words in a camera's names, as virtual cameras are called (`simulate.cameras`).
+# Kinds, as the keys of `simulate.cameras.CAMERAS`, by words in maker, model and DICOM's CollimatorType (PARA, FANB,
+# PINH). The first that fits counts: column cameras state parallel collimators too.
 _WORDS = {
     "multi-pinhole-czt": ("pinh", "530c", "570c", "alcyone"),
     "column-czt": ("column", "d-spect", "dspect"),

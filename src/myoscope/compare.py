@@ -196,7 +196,7 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         if one[name]["value"] != other[name]["value"]
     ]
     limits = [(side["heart"].get("perfusion") or {}).get("limits") for side in (one, other)]
-    if [_identity(one) for one in limits] != [_identity(limits[0])] * 2:
+    if _identity(limits[0]) != _identity(limits[1]):
         told.append(f"{one['name']}: perfusion was compared with other normal limits before than after.")
     flows = [(side["heart"].get("flow") or {}) for side in (one, other)]
     if all(flows) and (flows[0].get("model") != flows[1].get("model") or _choices_differ(*flows)):

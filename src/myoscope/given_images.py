@@ -20,8 +20,7 @@ from myoscope.physics.camera_geometry import geometry_named
 
 # Of an image about the heart with the quick image of the projections: how alike, and how far apart they seem.
 _LEAST_CORRELATION, _FARTHEST_MM, _STEP_MM = 0.7, 6.0, 6.0
-_BESIDE_MM = np.array([-20.0, -10.0, 0.0, 10.0, 20.0])
-
+_BESIDE_MM = np.array([-20.0, -10.0, 0.0, 10.0, 20.0])  # from the middle of the wall
 _THALLIUM_KEV, _USUAL_KEV = 72.0, 140.5
 
 
@@ -105,7 +104,7 @@ def alignment_of_given(corrected: measure.State, wall: Surfaces, map_series: Ser
         return ()
     given = map_series.image
     assert isinstance(given, Volume)
-    energy_keV = _THALLIUM_KEV if "tl" in (corrected.series.tracer.value or "").lower() else _USUAL_KEV
+    energy_keV = _THALLIUM_KEV if "tl-201" in (corrected.series.tracer.value or "").lower() else _USUAL_KEV
     try:
         if map_series.kind == "CT":
             given, _ = mu_of_ct(map_series, given, energy_keV=energy_keV)

@@ -6,7 +6,6 @@ study holds already is not made again. Each image becomes a series of its own th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -19,7 +18,6 @@ MAP_KINDS = ("CT", "MU MAP")
 MADE_FROM = "reconstructed_from"
 """What of an acquisition says that an image was made here, and of which projections."""
 _USUAL_KVP = 120.0
-_ORBIT = re.compile(r", \d+ to \d+ mm")
 
 Progress = Callable[[str, float], None]
 
@@ -162,8 +160,7 @@ def processing_of(image: Volume, projections: Projections) -> str:
     How far the detector went round this patient, and how his map came about, are left out.
     """
     steps = image.made_by[len(projections.made_by) :]
-    kept = (step for step in steps if not step.startswith("attenuation map:"))
-    return _ORBIT.sub("", "; ".join(kept))
+    return "; ".join(step for step in steps if not step.startswith(reconstruct.OF_ONE_PATIENT))
 
 
 def corrected_image(

@@ -370,7 +370,7 @@ def analyze_projections(
             source,
             None,
             (*source.flags, *flags),
-            used_for="looked at for movement; its images were given" if given else "nothing: images were given",
+            used_for="nothing: images were given" if given is None else "looked at for movement; its images were given",
             moved_back=of_given.moved_back,
         )
         return (Measured(head, of_given=of_given.quantities),)

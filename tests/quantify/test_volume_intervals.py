@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,9 @@ def test_an_interval_is_its_closed_form() -> None:
 
 
 def test_beyond_the_hearts_that_it_was_solved_on_an_interval_goes_on_as_at_the_end() -> None:
-    model = ErrorModel(0.0, 0.1, 0.5, -0.3, 0.0, bias_by_size=5.0, fwhm_mm=(12.0, 20.0), volume_mL=(60.0, 250.0))
+    model = ErrorModel(
+        0.0, 0.1, 0.5, -0.3, 0.0, bias_by_size=5.0, known_fwhm_mm=(12.0, 20.0), known_volume_mL=(60.0, 250.0)
+    )
     at_the_end = model.mean(fwhm_mm=15.0, volume_mL=60.0), model.spread(fwhm_mm=20.0, volume_mL=250.0)
     beyond = model.mean(fwhm_mm=15.0, volume_mL=20.0), model.spread(fwhm_mm=40.0, volume_mL=600.0)
     assert beyond == at_the_end
@@ -35,24 +38,24 @@ def test_beyond_the_hearts_that_it_was_solved_on_an_interval_goes_on_as_at_the_e
 
 @pytest.mark.parametrize("camera", [None, *sorted({site.camera for site in SITES.values()}), "a camera of 2040"])
 def test_intervals_hold_the_measured_figure_and_widen_with_noise(camera: str | None) -> None:
-    about = {"fwhm_mm": 16.0, "camera": camera}
+    about: dict[str, Any] = {"fwhm_mm": 16.0, "camera": camera}
     for which, measured in (("EDV", 120.0), ("ESV", 40.0), ("ungated", 90.0)):
-        low, high = quantify.volume_interval(measured, which=which, relative_noise=0.1, **about)  # type: ignore[arg-type]
-        wider = quantify.volume_interval(measured, which=which, relative_noise=0.3, **about)  # type: ignore[arg-type]
+        low, high = quantify.volume_interval(measured, which=which, relative_noise=0.1, **about)
+        wider = quantify.volume_interval(measured, which=which, relative_noise=0.3, **about)
         assert 0 < low <= measured <= high
         assert wider[0] <= low
         assert high <= wider[1]
-    low, high = quantify.ef_interval(98.0, edv_mL=60.0, relative_noise=0.2, **about)  # type: ignore[arg-type]
+    low, high = quantify.ef_interval(98.0, edv_mL=60.0, relative_noise=0.2, **about)
     assert 0 <= low <= 98 <= high <= 100
 
 
 def test_kinds_of_cameras_have_constants_of_their_own_and_others_the_average() -> None:
     for models in (EDV_ERROR, ESV_ERROR, EF_ERROR):
         assert {"any", "conventional", "column-czt"} <= set(models) <= {"any", *(s.camera for s in SITES.values())}
-    about = {"which": "EDV", "fwhm_mm": 16.0, "relative_noise": 0.1}
-    average = quantify.volume_interval(120.0, **about)  # type: ignore[arg-type]
-    assert quantify.volume_interval(120.0, camera="a camera of 2040", **about) == average  # type: ignore[arg-type]
-    assert quantify.volume_interval(120.0, camera="column-czt", **about) != average  # type: ignore[arg-type]
+    about: dict[str, Any] = {"which": "EDV", "fwhm_mm": 16.0, "relative_noise": 0.1}
+    average = quantify.volume_interval(120.0, **about)
+    assert quantify.volume_interval(120.0, camera="a camera of 2040", **about) == average
+    assert quantify.volume_interval(120.0, camera="column-czt", **about) != average
 
 
 def test_constants_are_found_again_in_errors_drawn_from_them(monkeypatch: pytest.MonkeyPatch) -> None:

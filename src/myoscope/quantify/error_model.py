@@ -22,8 +22,8 @@ class ErrorModel:
     spread = base (fwhm / 15 mm)^by_softness (volume / 100 mL)^by_size (1 + (noise / 0.1)^2 by_noise)^0.5
 
     Both are averages over cameras; ``volume`` is the measured one; ``factor`` is the width in spreads of the 95 %
-    interval. Beyond ``fwhm_mm`` and ``volume_mL`` (least and greatest of what it was solved on) nothing is known: there
-    it goes on as at the end.
+    interval. Beyond ``known_fwhm_mm`` and ``known_volume_mL`` (least and greatest of what it was solved on) nothing is
+    known: there it goes on as at the end.
     """
 
     bias: float
@@ -34,8 +34,8 @@ class ErrorModel:
     factor: float = _Z
     bias_by_softness: float = 0.0
     bias_by_size: float = 0.0
-    fwhm_mm: tuple[float, float] = (1.0, 100.0)
-    volume_mL: tuple[float, float] = (_LEAST_VOLUME_ML, 1000.0)
+    known_fwhm_mm: tuple[float, float] = (1.0, 100.0)
+    known_volume_mL: tuple[float, float] = (_LEAST_VOLUME_ML, 1000.0)
 
     def mean(self, *, fwhm_mm: ArrayLike, volume_mL: ArrayLike) -> FloatArray:
         """Error to expect; arguments broadcast."""
@@ -60,8 +60,10 @@ class ErrorModel:
         return min(middle - width, measured), max(middle + width, measured)
 
     def _relative(self, fwhm_mm: ArrayLike, volume_mL: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        softness = np.clip(np.asarray(fwhm_mm, np.float64), *self.fwhm_mm)
-        return softness / _USUAL_FWHM_MM, np.clip(np.asarray(volume_mL, np.float64), *self.volume_mL) / _USUAL_VOLUME_ML
+        softness = np.clip(np.asarray(fwhm_mm, np.float64), *self.known_fwhm_mm)
+        return softness / _USUAL_FWHM_MM, np.clip(
+            np.asarray(volume_mL, np.float64), *self.known_volume_mL
+        ) / _USUAL_VOLUME_ML
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ EDV_ERROR = {
         factor=2.413,
         bias_by_softness=0.02579,
         bias_by_size=0.05331,
-        fwhm_mm=(6.777, 21.39),
-        volume_mL=(81.94, 325.7),
+        known_fwhm_mm=(6.777, 21.39),
+        known_volume_mL=(81.94, 325.7),
     ),
     "column-czt": ErrorModel(
         bias=-0.1204,
@@ -32,8 +32,8 @@ EDV_ERROR = {
         factor=2.153,
         bias_by_softness=0.2228,
         bias_by_size=-0.02266,
-        fwhm_mm=(15.55, 20.76),
-        volume_mL=(85.11, 315.4),
+        known_fwhm_mm=(15.55, 20.76),
+        known_volume_mL=(85.11, 315.4),
     ),
     "conventional": ErrorModel(
         bias=-0.03542,
@@ -44,8 +44,8 @@ EDV_ERROR = {
         factor=2.521,
         bias_by_softness=0.2412,
         bias_by_size=0.04135,
-        fwhm_mm=(6.777, 18.75),
-        volume_mL=(81.94, 325.7),
+        known_fwhm_mm=(6.777, 18.75),
+        known_volume_mL=(81.94, 325.7),
     ),
 }
 ESV_ERROR = {
@@ -58,8 +58,8 @@ ESV_ERROR = {
         factor=2.427,
         bias_by_softness=0.193,
         bias_by_size=0.04564,
-        fwhm_mm=(6.777, 21.39),
-        volume_mL=(23.04, 235.9),
+        known_fwhm_mm=(6.777, 21.39),
+        known_volume_mL=(23.04, 235.9),
     ),
     "column-czt": ErrorModel(
         bias=-0.05811,
@@ -70,8 +70,8 @@ ESV_ERROR = {
         factor=2.225,
         bias_by_softness=0.4452,
         bias_by_size=0.09478,
-        fwhm_mm=(15.55, 20.76),
-        volume_mL=(32.2, 214.7),
+        known_fwhm_mm=(15.55, 20.76),
+        known_volume_mL=(32.2, 214.7),
     ),
     "conventional": ErrorModel(
         bias=0.003035,
@@ -82,8 +82,8 @@ ESV_ERROR = {
         factor=2.044,
         bias_by_softness=0.5301,
         bias_by_size=0.01181,
-        fwhm_mm=(6.777, 18.75),
-        volume_mL=(23.04, 235.9),
+        known_fwhm_mm=(6.777, 18.75),
+        known_volume_mL=(23.04, 235.9),
     ),
 }
 STROKE_ERROR = {
@@ -96,8 +96,8 @@ STROKE_ERROR = {
         factor=2.265,
         bias_by_softness=-0.05385,
         bias_by_size=0.1135,
-        fwhm_mm=(6.777, 21.39),
-        volume_mL=(81.94, 325.7),
+        known_fwhm_mm=(6.777, 21.39),
+        known_volume_mL=(81.94, 325.7),
     ),
     "column-czt": ErrorModel(
         bias=-0.1631,
@@ -108,8 +108,8 @@ STROKE_ERROR = {
         factor=2.198,
         bias_by_softness=0.08586,
         bias_by_size=0.01992,
-        fwhm_mm=(15.55, 20.76),
-        volume_mL=(85.11, 315.4),
+        known_fwhm_mm=(15.55, 20.76),
+        known_volume_mL=(85.11, 315.4),
     ),
     "conventional": ErrorModel(
         bias=-0.06081,
@@ -120,8 +120,8 @@ STROKE_ERROR = {
         factor=2.331,
         bias_by_softness=0.03314,
         bias_by_size=0.0663,
-        fwhm_mm=(6.777, 18.75),
-        volume_mL=(81.94, 325.7),
+        known_fwhm_mm=(6.777, 18.75),
+        known_volume_mL=(81.94, 325.7),
     ),
 }
 EF_ERROR = {
@@ -134,8 +134,8 @@ EF_ERROR = {
         factor=2.39,
         bias_by_softness=-6.383,
         bias_by_size=3.367,
-        fwhm_mm=(6.777, 21.39),
-        volume_mL=(81.94, 325.7),
+        known_fwhm_mm=(6.777, 21.39),
+        known_volume_mL=(81.94, 325.7),
     ),
     "column-czt": ErrorModel(
         bias=-1.641,
@@ -146,8 +146,8 @@ EF_ERROR = {
         factor=2.41,
         bias_by_softness=-8.375,
         bias_by_size=1.151,
-        fwhm_mm=(15.55, 20.76),
-        volume_mL=(85.11, 315.4),
+        known_fwhm_mm=(15.55, 20.76),
+        known_volume_mL=(85.11, 315.4),
     ),
     "conventional": ErrorModel(
         bias=-1.906,
@@ -158,8 +158,8 @@ EF_ERROR = {
         factor=2.261,
         bias_by_softness=-10.55,
         bias_by_size=2.368,
-        fwhm_mm=(6.777, 18.75),
-        volume_mL=(81.94, 325.7),
+        known_fwhm_mm=(6.777, 18.75),
+        known_volume_mL=(81.94, 325.7),
     ),
 }
 STILL_ERROR = {
@@ -172,8 +172,8 @@ STILL_ERROR = {
         factor=2.33,
         bias_by_softness=0.2318,
         bias_by_size=0.04868,
-        fwhm_mm=(7.5, 20.11),
-        volume_mL=(55.98, 244.9),
+        known_fwhm_mm=(7.5, 20.11),
+        known_volume_mL=(55.98, 244.9),
     ),
 }
 TPD_DRAWS = DrawCalibration(unbias=0.1759, below=2.045, above=1.454, least=0.3)

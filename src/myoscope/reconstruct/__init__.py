@@ -12,6 +12,7 @@ from myoscope.reconstruct.filters import Gaussian as Gaussian
 from myoscope.reconstruct.filters import Hann as Hann
 from myoscope.reconstruct.filters import smooth as smooth
 from myoscope.reconstruct.from_projections import GATED_FILTER as GATED_FILTER
+from myoscope.reconstruct.from_projections import OF_ONE_PATIENT as OF_ONE_PATIENT
 from myoscope.reconstruct.from_projections import ReconstructionSettings as ReconstructionSettings
 from myoscope.reconstruct.from_projections import frame_duration_s as frame_duration_s
 from myoscope.reconstruct.from_projections import image_grid as image_grid

@@ -44,6 +44,10 @@ GATED_FILTER = Butterworth(2.5, 0.30, "cycles/pixel", "amplitude")
 # After modelling the collimator's response the image is sharper than its noise deserves.
 RESOLUTION_RECOVERY_FILTER = Gaussian(8.0)
 
+_ORBIT, _MAP = "detector at", "attenuation map:"
+OF_ONE_PATIENT = (_ORBIT, _MAP)
+"""How steps of a reconstruction begin that differ from patient to patient though nothing else was chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReconstructionSettings:
@@ -112,9 +116,7 @@ def reconstruct(
     array, grid, steps, unit = _reconstruct_batch(
         counts, projections, looked, settings, attenuation, scatter, many=gated, progress=progress
     )
-    corrected_with = (
-        () if attenuation is None else (f"attenuation map: {'; '.join(attenuation.made_by) or 'as given'}",)
-    )
+    corrected_with = () if attenuation is None else (f"{_MAP} {'; '.join(attenuation.made_by) or 'as given'}",)
     made_by = (*projections.made_by, *corrected_with, *steps)
     if not gated:
         volume = Volume(array[0], grid, unit, made_by)
@@ -360,7 +362,12 @@ def _by_iteration(
             steps += f" for all gates together, then {_GATE_PASSES} iterations of each gate round the heart"
         else:
             image = osem(measured, projector, iterations=passes, subsets=subsets, median_prior=prior, progress=progress)
-    told = (f"{steps}, {', '.join(physics)}", *(("scatter modelled",) if scatter is not None else ()))
+    of_all = (words for words in physics if not words.startswith(_ORBIT))
+    told = (
+        f"{steps}, {', '.join(of_all)}",
+        *(words for words in physics if words.startswith(_ORBIT)),
+        *(("scatter modelled",) if scatter is not None else ()),
+    )
     if settings.unit == "kBq/mL":
         return image.numpy(), projector.grid, told, "kBq/mL"
     if attenuation is not None:
@@ -494,9 +501,8 @@ def _projector(
         # Without a response the distance changes nothing.
         radius_mm, known = np.full(projections.n_views, 250.0), False
     if known:
-        said.append(
-            f"response of {looked.collimator.name} modelled, {np.min(radius_mm):.0f} to {np.max(radius_mm):.0f} mm"
-        )
+        said.append(f"response of {looked.collimator.name} modelled")
+        said.append(f"{_ORBIT} {np.min(radius_mm):.0f} to {np.max(radius_mm):.0f} mm")
     elif settings.unit == "kBq/mL":
         raise InvalidValue("activity in kBq/mL needs the detector's distance and response")
     else:

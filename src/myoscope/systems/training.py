@@ -224,7 +224,7 @@ def _described(examples: Examples, recipe: Recipe) -> dict[str, Any]:
         "channels": list(examples.channels),
         "covariates": list(examples.covariate_names),
         "targets": list(examples.target_names),
-        "may_be_missing": may_be_missing(examples),
+        "may_be_missing": _may_be_missing(examples),
         # None where a covariate was withheld from all of them: JSON has no NaN.
         "covariate_mean": [float(c[known].mean()) if (known := np.isfinite(c)).any() else None for c in covariates.T],
         "described_channels": list(recipe.described),
@@ -241,7 +241,7 @@ def _with_all_images(maps: NDArray[np.float32]) -> NDArray[np.intp]:
     return complete if complete.size >= _ENOUGH_TO_DESCRIBE else np.arange(len(maps))
 
 
-def may_be_missing(examples: Examples) -> list[str]:
+def _may_be_missing(examples: Examples) -> list[str]:
     """Channels and covariates that enough of the studies lack for a network to have learned to do without."""
     lacking = {
         **dict(zip(examples.channels, (~_seen(examples.maps)).T, strict=True)),
