@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myoscope import heart, io, measure, quantify
-from myoscope.core import MyoscopeError, Projections, Volume
+from myoscope.core import Gating, MyoscopeError, Projections, Volume
 from myoscope.physics.beats import draw_beats, steady_beats
 from myoscope.physics.noise import poisson_counts
 from myoscope.reconstruct import reconstruct
 from myoscope.simulate.acquire import expose
 from myoscope.simulate.cameras import CAMERAS
-from myoscope.simulate.patient import VirtualPatient, draw_patient
+from myoscope.simulate.patient import Look, VirtualPatient, draw_patient
 from myoscope.simulate.sites import SITES
 from myoscope.virtual import kind_of, reconstruction_settings
 
@@ -79,45 +79,59 @@ def _make(task: tuple[int, str, int, str, str, bool, int, Path]) -> None:
         json.dump({"site": site, "index": index, "sex": patient.facts.person.sex, **row}, file)
 
 
+class Acquisition:
+    """What a patient's camera is exposed to in one look, and the projections that counts of it make."""
+
+    def __init__(self, patient: VirtualPatient, look: Look, *, n_phases: int) -> None:
+        self._camera = CAMERAS[patient.site.camera]
+        between_s = (self._camera.n_stops - 1) * self._camera.step_s
+        self.view_duration_s = (look.duration_s - between_s) / self._camera.n_stops
+        self.stop_s = np.full(self._camera.n_stops, self.view_duration_s)
+        self.exposure = expose(
+            patient.scene(look, n_phases=n_phases),
+            self._camera,
+            view_duration_s=self.view_duration_s,
+            motion=patient.motion(look),
+            emission=patient.emission,
+        )
+
+    def projections(self, counts: Array, *, gating: Gating | None = None) -> Projections:
+        """Counts (window, gate, view, v, u) as the camera stores them."""
+        return Projections(
+            counts=counts.astype(np.float32),
+            angle_deg=self._camera.angle_deg,
+            radius_mm=self.exposure.radius_mm,
+            pixel_mm=(self._camera.pixel_mm, self._camera.pixel_mm),
+            windows=self.exposure.windows,
+            view_duration_s=np.full(self._camera.n_views, self.view_duration_s),
+            collimator=self._camera.collimator,
+            gating=gating,
+        )
+
+
 def measured(patient: VirtualPatient, *, gated: bool, repeats: int) -> Row:
     """One patient's truth, figures of ``repeats`` noisy scans ("scans") and of one without noise ("quiet")."""
-    site, camera = patient.site, CAMERAS[patient.site.camera]
+    site = patient.site
     look = patient.looks(("stress",), all_positions=False)[0]
-    duration_s = (look.duration_s - (camera.n_stops - 1) * camera.step_s) / camera.n_stops
     n_phases = site.gates if gated else 1
-    exposure = expose(
-        patient.scene(look, n_phases=n_phases),
-        camera,
-        view_duration_s=duration_s,
-        motion=patient.motion(look),
-        emission=patient.emission,
-    )
+    taken = Acquisition(patient, look, n_phases=n_phases)
     rng = patient.rng(f"measured {look.name}")
     rhythm = patient.rhythm(look)
-    stops = np.full(camera.n_stops, duration_s)
-    about_beats: dict[str, Any] = {"n_gates": n_phases, "n_phases": exposure.n_phases, "stop_s": stops}
+    about_beats: dict[str, Any] = {"n_gates": n_phases, "n_phases": taken.exposure.n_phases, "stop_s": taken.stop_s}
     beats = draw_beats(rhythm, rng=rng, **about_beats) if gated else steady_beats(**about_beats)
-    expected, lost = exposure.counts(beats, duration_s)
-    about: dict[str, Any] = {
-        "angle_deg": camera.angle_deg,
-        "radius_mm": exposure.radius_mm,
-        "pixel_mm": (camera.pixel_mm, camera.pixel_mm),
-        "windows": exposure.windows,
-        "view_duration_s": np.full(camera.n_views, duration_s),
-        "collimator": camera.collimator,
-    }
+    expected, lost = taken.exposure.counts(beats, taken.view_duration_s)
     row: Row = {"truth": _truth(patient, look.position), "scans": []}
     for repeat in range(repeats + 1):
         quiet = repeat == repeats
         gates = expected if quiet else poisson_counts(expected, rng=rng).astype(np.float64)
         still = gates.sum(axis=1, keepdims=True) + (lost if quiet else poisson_counts(lost, rng=rng))[:, None]
-        projections = Projections(counts=still.astype(np.float32), **about)
+        projections = taken.projections(still)
         plain = reconstruct(
             projections, settings=reconstruction_settings(replace(site.reconstruction, attenuation=False))
         )
         image = None
         if gated:
-            counts = Projections(counts=gates.astype(np.float32), gating=beats.gating, **about)
+            counts = taken.projections(gates, gating=beats.gating)
             image = reconstruct(counts, settings=reconstruction_settings(site.gated_reconstruction))
         found = figures(patient, plain, image, look.state, look.position)
         if quiet:

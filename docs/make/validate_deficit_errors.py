@@ -22,16 +22,15 @@ from typing import Any
 
 import numpy as np
 from figures_in_words import Array, told
+from measured_patients import Acquisition
 from numpy.typing import NDArray
 
 from myoscope import heart, io, measure, quantify
-from myoscope.core import MyoscopeError, NormalLimits, Projections, Surfaces, Volume
+from myoscope.core import MyoscopeError, NormalLimits, Surfaces, Volume
 from myoscope.correct import broad_beam
 from myoscope.physics.beats import steady_beats
 from myoscope.physics.noise import poisson_counts
 from myoscope.reconstruct import ReconstructionSettings, reconstruct
-from myoscope.simulate.acquire import expose
-from myoscope.simulate.cameras import CAMERAS
 from myoscope.simulate.deficit import SHARE_OF_WALL
 from myoscope.simulate.patient import VirtualPatient, draw_patient
 from myoscope.simulate.sites import SITES
@@ -63,26 +62,10 @@ def imaged(task: tuple[str, int]) -> Patient | None:
     site = SITES[task[0]]
     patient = draw_patient(SEED, site=site, population="referred", index=task[1])
     look = patient.looks(("stress",), all_positions=False)[0]
-    camera = CAMERAS[site.camera]
-    duration_s = (look.duration_s - (camera.n_stops - 1) * camera.step_s) / camera.n_stops
-    exposure = expose(
-        patient.scene(look, n_phases=1),
-        camera,
-        view_duration_s=duration_s,
-        motion=patient.motion(look),
-        emission=patient.emission,
-    )
-    beats = steady_beats(n_gates=1, n_phases=exposure.n_phases, stop_s=np.full(camera.n_stops, duration_s))
-    kept, lost = exposure.counts(beats, duration_s)
+    taken = Acquisition(patient, look, n_phases=1)
+    beats = steady_beats(n_gates=1, n_phases=taken.exposure.n_phases, stop_s=taken.stop_s)
+    kept, lost = taken.exposure.counts(beats, taken.view_duration_s)
     expected = kept.sum(axis=1, keepdims=True) + lost[:, None]
-    about: dict[str, Any] = {
-        "angle_deg": camera.angle_deg,
-        "radius_mm": exposure.radius_mm,
-        "pixel_mm": (camera.pixel_mm, camera.pixel_mm),
-        "windows": exposure.windows,
-        "view_duration_s": np.full(camera.n_views, duration_s),
-        "collimator": camera.collimator,
-    }
     plain = reconstruction_settings(replace(site.reconstruction, attenuation=False))
     iterated = plain if plain.method != "fbp" else ReconstructionSettings("osem", 4, 8, post_filter=plain.post_filter)
     mu = broad_beam(aligned_mu_map(patient, look))
@@ -90,7 +73,7 @@ def imaged(task: tuple[str, int]) -> Patient | None:
     maps: dict[str, Array] = {}
     for noise in ("noisy", "quiet"):
         counts = poisson_counts(expected, rng=patient.rng("deficit errors")) if noise == "noisy" else expected
-        projections = Projections(counts=counts.astype(np.float32), **about)
+        projections = taken.projections(counts)
         image = reconstruct(projections, settings=plain)
         corrected = reconstruct(projections, settings=iterated, attenuation=mu)
         try:

@@ -13,23 +13,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from figures_in_words import Array, bootstrap, told
 from function_rows import FunctionRows, function_rows, gates_of
 from numpy.typing import NDArray
+from page_files import VALIDATION, save_figure, write_page
 
 from myoscope import io, quantify
 from myoscope.core import MyoscopeError
 from myoscope.evaluate import auc
 from myoscope.simulate.sites import SITES
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-PAGE = Path(__file__).parents[1] / "validation" / "function.md"
-FIGURES = PAGE.parent / "figures"
+PAGE = VALIDATION / "function.md"
 SIZES_ML = ((0, 60), (60, 100), (100, 150), (150, 200), (200, 400))
 SMALL_ESV_ML = 20.0
 SCARRED_PERCENT = 5.0
@@ -216,15 +213,7 @@ def draw(rows: FunctionRows) -> None:
         axis.plot([0, top], [0, top], "k-", lw=0.8)
         axis.set(xlabel=f"true {words}", ylabel=f"measured {words}", xlim=(0, top), ylim=(0, top), aspect="equal")
     axes[0].legend(frameon=False, fontsize=8, markerscale=2)
-    _save(figure, "function_true_and_measured.png")
-
-
-def _save(figure: Figure, name: str) -> None:
-    from matplotlib import pyplot as plt
-
-    FIGURES.mkdir(exist_ok=True)
-    figure.savefig(FIGURES / name, dpi=100, bbox_inches="tight")
-    plt.close(figure)
+    save_figure(figure, "function_true_and_measured.png")
 
 
 def solved_on(folder: io.CohortFolder) -> dict[str, int]:
@@ -264,8 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *phase(rows),
         *FALLS_SHORT,
     ]
-    with io.atomic_write(PAGE, "w") as file:
-        file.write("\n".join(lines) + "\n")
+    write_page(PAGE, lines)
     return 0
 
 

@@ -16,11 +16,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from figures_in_words import Array, share, told
 from numpy.typing import NDArray
+from page_files import VALIDATION, save_figure, write_page
 
 from myoscope import io
 from myoscope.core import VESSELS, MyoscopeError
@@ -30,11 +30,7 @@ from myoscope.simulate.deficit import SEGMENT_OF_PLACE
 from myoscope.simulate.sites import SITES
 from myoscope.systems.perfusion_inputs import Limits, PerfusionMaps, counts, kinds_of, limits_of, perfusion_maps
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-PAGE = Path(__file__).parents[1] / "validation" / "perfusion.md"
-FIGURES = PAGE.parent / "figures"
+PAGE = VALIDATION / "perfusion.md"
 NORMAL_TPD_PERCENT = 5.0
 SIZES = ((0, 1), (1, 5), (5, 10), (10, 20), (20, 100))
 FOLDS = 5
@@ -289,7 +285,7 @@ def draw_scatter(groups: Sequence[Group]) -> None:
         axis.set(xlabel="true TPD, %", title="corrected for attenuation" if corrected else "not corrected")
         axis.legend(frameon=False, fontsize=8, markerscale=2)
     axes[0].set(ylabel="measured TPD, %", xlim=(-1, 70), ylim=(-1, 70))
-    _save(figure, "perfusion_true_and_measured.png")
+    save_figure(figure, "perfusion_true_and_measured.png")
 
 
 def draw_false_positives(where: dict[str, Array]) -> None:
@@ -303,15 +299,7 @@ def draw_false_positives(where: dict[str, Array]) -> None:
         shown = axis.imshow(disc_image(values, n_pixels=200), vmin=0, vmax=10, cmap="magma")
         axis.set_title(name, fontsize=8)
     figure.colorbar(shown, ax=axes, shrink=0.6, label="low-likelihood patients below the threshold, %")
-    _save(figure, "perfusion_false_positives.png")
-
-
-def _save(figure: Figure, name: str) -> None:
-    from matplotlib import pyplot as plt
-
-    FIGURES.mkdir(exist_ok=True)
-    figure.savefig(FIGURES / name, dpi=100, bbox_inches="tight")
-    plt.close(figure)
+    save_figure(figure, "perfusion_false_positives.png")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -357,8 +345,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *made_lines,
         *FALLS_SHORT,
     ]
-    with io.atomic_write(PAGE, "w") as file:
-        file.write("\n".join(lines) + "\n")
+    write_page(PAGE, lines)
     return 0
 
 
