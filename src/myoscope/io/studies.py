@@ -147,7 +147,10 @@ def _read_files(
                 progress(n, len(files))
             try:
                 for one in read_file(path, told):
-                    (slices if isinstance(one, SliceFile) else found).append(one)  # type: ignore[arg-type]
+                    if isinstance(one, SliceFile):
+                        slices.append(one)
+                    else:
+                        found.append(one)
             except MyoscopeError as error:
                 if not (path in expanded and _is_bystander(path)):
                     skipped.append(_sentence(error))
