@@ -23,20 +23,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are load
 
 import torch
 
-from myoscope import heart, measure, quantify, virtual
+from myoscope import heart, measure, quantify, virtual, virtual_rows
 from myoscope.registry import RegistrySettings, simulate_registry
 from myoscope.simulate.patient import VirtualPatient
 from myoscope.simulate.sites import SITES, site_named
 
 TARGETS = {"stress and rest, gated": 800, "stress, ungated": 3000}
 STEPS: dict[str, tuple[Any, str]] = {
-    "draw (person to torso and heart)": (virtual, "draw_patient"),
+    "draw (person to torso and heart)": (virtual_rows, "draw_patient"),
     "scene (beat, tissues, activity)": (VirtualPatient, "scene"),
     "truth maps": (VirtualPatient, "truth_maps"),
     "acquire, ungated": (virtual, "acquire"),
     "acquire, gated": (virtual, "acquire_gated_and_ungated"),
     "reconstruct": (virtual, "reconstruct"),
-    "find the heart": (virtual, "_find"),
+    "find the heart": (virtual_rows, "_find"),
     "measure the wall": (measure, "measure_wall"),
     "sample polar maps": (heart, "sample_wall"),
     "motion and thickening": (quantify, "regional_function"),
@@ -103,7 +103,7 @@ def _breakdown(site: str, n: int, *, gated: bool) -> dict[str, float]:
     states: Any = ("stress", "rest") if gated else ("stress",)
 
     def make(index: int) -> None:
-        virtual.image_study(1, site_named(site), "all", index, states=states, gated=gated)
+        virtual_rows.image_study(1, site_named(site), "all", index, states=states, gated=gated)
 
     make(0)
     spent = dict.fromkeys(STEPS, 0.0)

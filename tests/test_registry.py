@@ -14,7 +14,7 @@ import pytest
 from myoscope import io, registry
 from myoscope.core import InvalidValue, MyoscopeError, OutputError
 from myoscope.registry import RegistrySettings, reference_shards, simulate_reference, simulate_registry
-from myoscope.virtual import StudyRow, study_columns
+from myoscope.virtual_rows import StudyRow, study_columns
 
 SETTINGS = RegistrySettings(seed=1, patients=60, sites=("north", "coast"), states=("stress",), gated=False)
 

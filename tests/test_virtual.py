@@ -14,7 +14,7 @@ import pytest
 import SimpleITK
 import torch
 
-from myoscope import io, virtual
+from myoscope import io, virtual_rows
 from myoscope.analyze import Settings, analyze_study
 from myoscope.core import InvalidValue, OutputError, Projections, Volume
 from myoscope.reconstruct import ReconstructionSettings
@@ -25,13 +25,11 @@ from myoscope.virtual import (
     COMMENT,
     CT_KVP,
     PatientSettings,
-    image_study,
     photograph,
     reconstruction_settings,
     simulate_patient,
-    study_columns,
-    study_maps,
 )
+from myoscope.virtual_rows import image_study, study_columns, study_maps
 
 # The quickest site that still has everything: one position, filtered back-projection, a corrected image.
 QUICK = replace(
@@ -227,7 +225,7 @@ def test_a_look_that_fails_leaves_its_reason_and_the_rest_of_the_row(monkeypatch
     def fails(*_: Any, **__: Any) -> None:
         raise np.linalg.LinAlgError("singular")
 
-    monkeypatch.setattr(virtual, "photograph", fails)
+    monkeypatch.setattr(virtual_rows, "photograph", fails)
     row = image_study(3, SITES["north"], "all", 1, states=("stress",), gated=False)
     assert row.values["stress_supine_heart"] == "failed: singular"
     assert "stress_supine" not in row.maps

@@ -30,15 +30,24 @@ from myoscope.simulate.person import Sex
 from myoscope.simulate.pet_tracers import PetTracerName, pet_tracer
 from myoscope.simulate.referral import POPULATIONS, Population
 from myoscope.simulate.sites import SITES, State, site_named
-from myoscope.virtual import Processing, StudyRow, image_study, study_columns, study_maps
+from myoscope.virtual import Processing
 from myoscope.virtual_pet import image_pet_study, pet_study_columns, pet_study_maps
+from myoscope.virtual_rows import StudyRow, image_study, study_columns, study_maps
 
 PATIENTS_PER_PART = 25
 _SETTINGS_FILE = "registry.json"
 # What a registry's content hangs on.
 _MAKERS = (
     *("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify"),
-    *("flow_protocols.py", "flow_study.py", "made_images.py", "measure.py", "virtual.py", "virtual_pet.py"),
+    *(
+        "flow_protocols.py",
+        "flow_study.py",
+        "made_images.py",
+        "measure.py",
+        "virtual.py",
+        "virtual_pet.py",
+        "virtual_rows.py",
+    ),
 )
 _PROVENANCE = f"virtual patients, not people; myoscope {myoscope.__version__}"
 _BROKEN = (

@@ -32,7 +32,8 @@ from myoscope.simulate.pet_tracers import PetTracerName, pet_tracer
 from myoscope.simulate.population_columns import POPULATION_COLUMNS, Value
 from myoscope.simulate.referral import Population
 from myoscope.simulate.sites import Site, State, site_named
-from myoscope.virtual import COMMENT, MANUFACTURER, StudyRow
+from myoscope.virtual import COMMENT, MANUFACTURER
+from myoscope.virtual_rows import StudyRow
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction that is behind us, 0 to 1."""

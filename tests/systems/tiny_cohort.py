@@ -18,8 +18,8 @@ from myoscope.simulate.patient import TRUTH_MAPS
 from myoscope.simulate.population_columns import POPULATION_COLUMNS, facts_row
 from myoscope.simulate.sites import SITES, State
 from myoscope.systems.virtual_maps import VirtualMaps, draw_virtual_maps
-from myoscope.virtual import IMAGE_COLUMNS, study_maps
 from myoscope.virtual_pet import pet_study_columns, pet_study_maps
+from myoscope.virtual_rows import IMAGE_COLUMNS, study_maps
 
 _DRAWN_PER_PATIENT = 3
 STATES: tuple[State, ...] = ("stress", "rest")
