@@ -28,6 +28,9 @@ Normals = Annotated[
     list[Path] | None, typer.Option("--normals", help="Cohort with low-likelihood patients, for normal limits.")
 ]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="A setting, NAME=VALUE; once for each.")]
+JudgedOn = Annotated[
+    list[str] | None, typer.Option("--set", help="label=NAME: judge on another label than it was taught on.")
+]
 Accelerator = Annotated[Device, typer.Option("--accelerator", help="What trains.")]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="How many of them per machine.")]
 Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Machines; the scheduler starts the same call on each.")]
@@ -82,7 +85,7 @@ def evaluate(
     cohort: Cohorts,
     out: Annotated[Path, typer.Option("--out", help="Folder for tables and pictures; it must not exist yet.")],
     normals: Normals = None,
-    change: Changes = None,
+    change: JudgedOn = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
