@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MOST = 9.0  # times the median, by which a lone voxel may stand out in the rule
-_SLAB_VOXELS = 30_000  # worked on at once: what fits into a processor's cache
+_SLAB_VOXELS = 16_000  # worked on at once: what fits into a processor's cache
 
 Array = NDArray[np.floating[Any]]
 

@@ -7,8 +7,9 @@ activity is the same in every gate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -55,7 +56,7 @@ class _Matter:
     cell: NDArray[np.intp] | None = None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class BeatingHeart:
     """One heart over one R-R interval.
 
@@ -87,9 +88,16 @@ class BeatingHeart:
     wall_volume_mL: FloatArray
     end_systole: float
     eased: float
-    _matter: dict[str, _Matter]
     _cell_mm: float
-    _reach_mm: FloatArray
+    _fill: Callable[[], dict[str, _Matter]]
+
+    @cached_property
+    def _matter(self) -> dict[str, _Matter]:
+        return self._fill()
+
+    @cached_property
+    def _reach_mm(self) -> FloatArray:
+        return _reach_mm(self._matter)
 
     @property
     def ef_percent(self) -> float:
@@ -240,7 +248,6 @@ def beat(heart: Heart, contraction: Contracting, n_gates: int) -> BeatingHeart:
     systole = int(cavity.argmin())
     thickness = _cells(np.linalg.norm(wall.span, axis=-1))
     pieces = cell_volumes(mid, span)[0] / 1000
-    matter = _matter(heart, wall, pieces, times, each)
     return BeatingHeart(
         heart=heart,
         surfaces=_gated_surfaces(heart, wall, n_gates, each),
@@ -255,9 +262,9 @@ def beat(heart: Heart, contraction: Contracting, n_gates: int) -> BeatingHeart:
         wall_volume_mL=frozen(pieces, np.float64),
         end_systole=float(times[systole]),
         eased=wall.eased,
-        _matter=matter,
         _cell_mm=_piece_mm(mid + 0.5 * span),
-        _reach_mm=_reach_mm(matter),
+        # Volumes and truth maps do without; many a beat is never imaged.
+        _fill=partial(_matter, heart, wall, pieces, times, each),
     )
 
 
