@@ -81,7 +81,7 @@ def test_a_killed_run_goes_on_from_its_parts(quick: pytest.MonkeyPatch, tmp_path
     with pytest.raises(KeyboardInterrupt):
         simulate_registry(SETTINGS, tmp_path / "killed")
     assert not (tmp_path / "killed").exists()
-    assert len(list((tmp_path / "killed.parts").glob("part-*.npz"))) == 1
+    assert len(list((tmp_path / "killed.parts").glob("part-*.part.zip"))) == 1
     done.clear()
     told: list[float] = []
     simulate_registry(SETTINGS, tmp_path / "killed", progress=lambda step, share: told.append(share))

@@ -140,7 +140,9 @@ def simulate_registry(
 
 
 def _part_paths(settings: RegistrySettings, parts: Path) -> list[Path]:
-    return [parts / f"part-{number:05d}.npz" for number in range(-(-settings.patients // PATIENTS_PER_PART))]
+    return [
+        parts / f"part-{number:05d}{io.PART_SUFFIX}" for number in range(-(-settings.patients // PATIENTS_PER_PART))
+    ]
 
 
 def _simulate_parts(settings: RegistrySettings, parts: Path, *, workers: int, tell: Progress) -> None:
@@ -355,7 +357,8 @@ def _column(values: Sequence[float | int | bool | str]) -> np.ndarray[Any, Any]:
         return np.array(values, np.str_)
     if isinstance(values[0], bool | np.bool_):
         return np.array(values, np.bool_)
-    return np.array(values, np.float64)
+    # Seven digits are more than any of them has; half of the bytes.
+    return np.array(values, np.float32).astype(np.float64)
 
 
 def _made_by(settings: RegistrySettings) -> tuple[str, ...]:

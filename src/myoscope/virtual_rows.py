@@ -23,7 +23,7 @@ from myoscope.core import (
     PolarMap,
     Volume,
 )
-from myoscope.simulate.patient import STATES, TRUTH_MAPS, draw_patient
+from myoscope.simulate.patient import STATES, TRUTH_MAPS, draw_patient, truth_map_names
 from myoscope.simulate.person import Sex
 from myoscope.simulate.population_columns import POPULATION_COLUMNS, Value
 from myoscope.simulate.referral import Population
@@ -64,7 +64,8 @@ def image_study(
     values |= {column.name: "not imaged" for column in IMAGE_COLUMNS if column.name.endswith("_heart")}
     values |= {"camera": site.camera, "tracer": site.tracer, "protocol": site.protocol}
     values["truth_mass_g"] = patient.heart.mass_g
-    maps = patient.truth_maps()
+    true = patient.truth_maps()
+    maps = {name: true[name] for name in truth_map_names(states, gated=gated)}
     for state in STATES:
         beating = patient.beating(state, site.positions[0])
         values |= {
@@ -294,6 +295,7 @@ def study_maps(states: Sequence[State], *, gated: bool, processing: Processing =
                 io.MapKind(f"{state}_{what}", f"{meaning}, {state}", unit)
                 for what, (meaning, unit) in _FUNCTION_MAPS.items()
             ]
-    for name, (meaning, unit) in TRUTH_MAPS.items():
+    for name in truth_map_names(states, gated=gated):
+        meaning, unit = TRUTH_MAPS[name]
         kinds.append(io.MapKind(name, meaning, unit, encoding="label" if name == "truth_territory" else "8 bit"))
     return tuple(kinds)

@@ -100,7 +100,7 @@ def test_parts_merge_to_the_same_bytes_however_they_were_cut(tmp_path: Path, siz
     write_cohort(tmp_path / "whole", cohort(), maps())
     paths, first = [], 0
     for number, n in enumerate(sizes):
-        paths.append(tmp_path / f"part-{number}.npz")
+        paths.append(tmp_path / f"part-{number}.part.zip")
         write_part(paths[-1], part(n, first))
         first += n
     merge_parts(paths, tmp_path / "merged")
@@ -109,8 +109,8 @@ def test_parts_merge_to_the_same_bytes_however_they_were_cut(tmp_path: Path, siz
 
 def test_a_part_comes_back(tmp_path: Path) -> None:
     original = part(4, 2)
-    write_part(tmp_path / "p.npz", original)
-    back = read_part(tmp_path / "p.npz")
+    write_part(tmp_path / "p.part.zip", original)
+    back = read_part(tmp_path / "p.part.zip")
     assert back.cohort.sha256 == original.cohort.sha256
     assert back.kinds == original.kinds
     for name, encoded in original.maps.items():
@@ -118,14 +118,38 @@ def test_a_part_comes_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back.maps[name].scale, encoded.scale)
 
 
+def test_a_part_is_small_and_always_the_same_bytes(tmp_path: Path) -> None:
+    ring, angle = np.mgrid[0:40, 0:72]
+    smooth = 100 + 30 * np.sin(ring / 9.0) * np.cos(2 * np.pi * angle / 72) + np.arange(7)[:, None, None]
+    smooth[:, 37:, 30:44] = np.nan
+    kind = MapKind("stress_perfusion", "counts", "counts")
+    made = CohortPart.of(cohort(), (kind,), {"stress_perfusion": smooth})
+    for name in ("a", "b"):
+        write_part(tmp_path / name, made)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").stat().st_size < 0.3 * smooth.size
+    np.testing.assert_array_equal(read_part(tmp_path / "a").maps["stress_perfusion"].code, made.maps[kind.name].code)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.95])
+def test_a_part_with_a_wrong_byte_is_refused(tmp_path: Path, place: float) -> None:
+    path = tmp_path / "p.part.zip"
+    write_part(path, part(4, 0))
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 0x55
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFile, match="part of a cohort, or damaged"):
+        read_part(path)
+
+
 def test_parts_that_differ_or_overlap_are_not_merged(tmp_path: Path) -> None:
-    write_part(tmp_path / "a.npz", part(2, 0))
-    write_part(tmp_path / "b.npz", part(2, 1))
+    write_part(tmp_path / "a.part.zip", part(2, 0))
+    write_part(tmp_path / "b.part.zip", part(2, 1))
     with pytest.raises(InvalidValue, match="twice"):
-        merge_parts([tmp_path / "a.npz", tmp_path / "b.npz"], tmp_path / "c")
-    write_part(tmp_path / "d.npz", CohortPart(cohort(2, 4), (), {}))
-    with pytest.raises(InvalidValue, match=r"d\.npz has other columns or maps"):
-        merge_parts([tmp_path / "a.npz", tmp_path / "d.npz"], tmp_path / "c")
+        merge_parts([tmp_path / "a.part.zip", tmp_path / "b.part.zip"], tmp_path / "c")
+    write_part(tmp_path / "d.part.zip", CohortPart(cohort(2, 4), (), {}))
+    with pytest.raises(InvalidValue, match=r"d\.part.zip has other columns or maps"):
+        merge_parts([tmp_path / "a.part.zip", tmp_path / "d.part.zip"], tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 
@@ -150,9 +174,9 @@ def test_damage_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "c" / "cohort.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(UnreadableFile, match="parquet"):
         read_cohort(tmp_path / "c")
-    (tmp_path / "p.npz").write_bytes(b"PK not an archive")
+    (tmp_path / "p.part.zip").write_bytes(b"PK not an archive")
     with pytest.raises(UnreadableFile, match="part of a cohort"):
-        read_part(tmp_path / "p.npz")
+        read_part(tmp_path / "p.part.zip")
     write_cohort(tmp_path / "d", cohort())
     with pytest.raises(InvalidValue, match="no map 'rest'"):
         read_cohort(tmp_path / "d").map("rest")

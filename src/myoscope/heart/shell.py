@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -463,7 +464,7 @@ def _ridge(n_columns: int) -> FloatArray:
 def _step(shell: Shell, points_mm: FloatArray, solution: _Solution, independent: float, damping: float) -> FloatArray:
     # Slopes by differences are known to three digits at best: single precision halves their cost.
     n = solution.regions.shape[1]
-    points = points_mm.astype(np.float32)
+    points: NDArray[Any] = points_mm.astype(np.float32)
     wall_level = (solution.regions @ solution.levels[:n]).astype(np.float32)
     outside_level = (solution.regions @ solution.levels[n : 2 * n]).astype(np.float32)
     cavity_level, base_level = solution.levels[2 * n :].astype(np.float32)

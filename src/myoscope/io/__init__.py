@@ -10,13 +10,13 @@ from myoscope.io.atomic import output_error as output_error
 from myoscope.io.atomic import refuse_existing as refuse_existing
 from myoscope.io.cohort_folder import COHORT_MANIFEST as COHORT_MANIFEST
 from myoscope.io.cohort_folder import CohortFolder as CohortFolder
-from myoscope.io.cohort_folder import CohortPart as CohortPart
-from myoscope.io.cohort_folder import MapKind as MapKind
 from myoscope.io.cohort_folder import merge_parts as merge_parts
 from myoscope.io.cohort_folder import read_cohort as read_cohort
-from myoscope.io.cohort_folder import read_part as read_part
 from myoscope.io.cohort_folder import write_cohort as write_cohort
-from myoscope.io.cohort_folder import write_part as write_part
+from myoscope.io.cohort_part import PART_SUFFIX as PART_SUFFIX
+from myoscope.io.cohort_part import CohortPart as CohortPart
+from myoscope.io.cohort_part import read_part as read_part
+from myoscope.io.cohort_part import write_part as write_part
 from myoscope.io.ct_write import WrittenCt as WrittenCt
 from myoscope.io.ct_write import write_ct as write_ct
 from myoscope.io.dicom_write import NmDescription as NmDescription
@@ -38,6 +38,7 @@ from myoscope.io.limits_file import save_key as save_key
 from myoscope.io.limits_file import shipped_limits as shipped_limits
 from myoscope.io.limits_file import signer_of as signer_of
 from myoscope.io.limits_file import write_limits as write_limits
+from myoscope.io.map_encoding import MapKind as MapKind
 from myoscope.io.nifti import read_nifti as read_nifti
 from myoscope.io.nifti import write_nifti as write_nifti
 from myoscope.io.pt_write import WrittenPt as WrittenPt

@@ -7,7 +7,7 @@ patient depends on seed, site and number; the same three give the same patient, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -368,6 +368,15 @@ class VirtualPatient:
             maps[f"truth_{state}_displacement"] = beating.displacement_mm
             maps[f"truth_{state}_phase"] = beating.phase_deg
         return {name: np.asarray(value, np.float64) for name, value in maps.items()}
+
+
+_OF_THE_BEAT = ("thickness", "thickening", "displacement", "phase")
+
+
+def truth_map_names(states: Sequence[State], *, gated: bool) -> tuple[str, ...]:
+    """Names of the true maps that belong beside images of these states: of the beat where they are gated."""
+    left_out = {f"truth_{state}_{what}" for state in STATES if not (gated and state in states) for what in _OF_THE_BEAT}
+    return tuple(name for name in TRUTH_MAPS if name not in left_out)
 
 
 TRUTH_MAPS: Mapping[str, tuple[str, str]] = MappingProxyType(
