@@ -44,6 +44,7 @@ from myoscope.one_series import (
 )
 from myoscope.one_series import analyze_series as analyze_series
 from myoscope.processes import processes
+from myoscope.series_tables import write_series_tables
 
 if TYPE_CHECKING:
     from myoscope.systems.one_flow_study import FlowStudy
@@ -93,7 +94,7 @@ def analyze(
     result = replace(result, summary=report.summary_of(result))
 
     tell("writing", 0.9)
-    write_result(result, out, settings=settings)
+    write_result(result, out, settings=settings, states=study.states)
     tell("done", 1.0)
     return result
 
@@ -283,8 +284,11 @@ def _with_combined_positions(measured: Sequence[Measured], settings: Settings) -
     return results
 
 
-def write_result(result: StudyResult, out: Path, *, settings: Settings) -> None:
-    """All files of one result, in one rename: either everything is there or nothing is."""
+def write_result(result: StudyResult, out: Path, *, settings: Settings, states: Sequence[measure.State] = ()) -> None:
+    """All files of one result, in one rename: either everything is there or nothing is.
+
+    ``states`` are what was measured on its hearts; those of them get their tables too (`series_tables.py`).
+    """
     with io.atomic_folder(out, replace=settings.overwrite, sign="result.json") as folder:
         for one in result.series:
             if one.moved_back is not None:
@@ -304,6 +308,8 @@ def write_result(result: StudyResult, out: Path, *, settings: Settings) -> None:
             io.save(one.heart.polar_map, place / "polar_map.npz")
             io.save(one.heart.surfaces, place / "surfaces.npz")
             _write_maps(one.heart.maps, place)
+        for state in states:
+            write_series_tables(state, folder / state.series.name)
         for pair in result.pairs:
             _write_maps(pair.maps, folder / pair.stress)
         report.write_html(result, folder / "report.html", colour_table=settings.colour_table)

@@ -17,6 +17,7 @@ from myoscope.io.cohort_part import PART_SUFFIX as PART_SUFFIX
 from myoscope.io.cohort_part import CohortPart as CohortPart
 from myoscope.io.cohort_part import read_part as read_part
 from myoscope.io.cohort_part import write_part as write_part
+from myoscope.io.columns_csv import write_columns as write_columns
 from myoscope.io.ct_write import WrittenCt as WrittenCt
 from myoscope.io.ct_write import write_ct as write_ct
 from myoscope.io.dicom_write import NmDescription as NmDescription

@@ -45,9 +45,11 @@ from myoscope.quantify.lung_heart import lung_heart_ratio as lung_heart_ratio
 from myoscope.quantify.map_noise import MapNoise as MapNoise
 from myoscope.quantify.map_noise import noise_from_gates as noise_from_gates
 from myoscope.quantify.map_noise import noise_from_halves as noise_from_halves
+from myoscope.quantify.map_noise import noise_sd_map as noise_sd_map
 from myoscope.quantify.motion_frozen import displacement_to_gates as displacement_to_gates
 from myoscope.quantify.motion_frozen import motion_frozen as motion_frozen
 from myoscope.quantify.motion_frozen import motion_frozen_map as motion_frozen_map
+from myoscope.quantify.normal_limits import SMOOTHING_FWHM_MM as SMOOTHING_FWHM_MM
 from myoscope.quantify.normal_limits import build_limits as build_limits
 from myoscope.quantify.perfusion_intervals import DrawnMaps as DrawnMaps
 from myoscope.quantify.perfusion_intervals import PerfusionDraws as PerfusionDraws
@@ -69,6 +71,7 @@ from myoscope.quantify.phase import phase_of_gates as phase_of_gates
 from myoscope.quantify.phase import phase_statistics_of_many as phase_statistics_of_many
 from myoscope.quantify.phase import phase_weights as phase_weights
 from myoscope.quantify.phase import regional_phase_of_many as regional_phase_of_many
+from myoscope.quantify.profile_places import along_profiles as along_profiles
 from myoscope.quantify.quantities import cavity_quantity as cavity_quantity
 from myoscope.quantify.quantities import change_quantities as change_quantities
 from myoscope.quantify.quantities import dilation_quantity as dilation_quantity

@@ -23,12 +23,14 @@ class CountProfiles:
     """Counts in percent of their maximum, shape (slice, angle): apex first, angles counter-clockwise as displayed.
 
     ``depth_mm`` is the distance of each slice from the mid-wall apex along the long axis; ``angle_deg`` the angles (0
-    lateral, 90 anterior). NaN where the wall has ended (the septum is shorter) or was not seen.
+    lateral, 90 anterior); ``maximum`` what 100 % is, in the unit of the image. NaN where the wall has ended (the septum
+    is shorter) or was not seen.
     """
 
     value: FloatArray
     depth_mm: FloatArray
     angle_deg: FloatArray
+    maximum: float
 
     def __post_init__(self) -> None:
         for name in ("value", "depth_mm", "angle_deg"):
@@ -71,7 +73,7 @@ def count_profiles(volume: Volume, surfaces: Surfaces, *, n_slices: int, n_angle
     top = float(np.nanmax(highest)) if np.isfinite(highest).any() else 0.0
     if not top > 0:
         raise InvalidValue("a wall without counts has no profile")
-    return CountProfiles(100 * highest / top, depth, angle)
+    return CountProfiles(100 * highest / top, depth, angle, top)
 
 
 def _reach_mm(height: FloatArray, nodes: FloatArray) -> FloatArray:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoscope.core import InvalidValue
+from myoscope.core import InvalidValue, PolarMap
 from myoscope.core.geometry import FloatArray, frozen
+from myoscope.quantify.wall_smoothing import smoothed_on_wall
 
 _FLOOR = 0.05  # of the map's 95th percentile: where there are fewer counts, noise does not shrink further
 _GATE_HARMONICS = 3
@@ -84,6 +85,19 @@ def noise_from_gates(gates: FloatArray) -> MapNoise:
         else:
             patterns += [spectrum[order].real * np.sqrt(2), spectrum[order].imag * np.sqrt(2)]
     return MapNoise(np.stack(patterns) / _size(gates.sum(axis=0)), "higher harmonics of the gates")
+
+
+def noise_sd_map(polar_map: PolarMap, noise: MapNoise, *, smoothing_fwhm_mm: float) -> PolarMap:
+    """Standard deviation that noise gives each cell of the map once it is smoothed along the wall, in its unit.
+
+    NaN where the wall was not seen. Noise is taken to be alike all round over the root of counts, as `MapNoise.drawn`
+    takes it, so that few realisations tell it for every cell.
+    """
+    size = _size(polar_map.value)
+    smooth = smoothed_on_wall(noise.pattern * size, polar_map.area_mm2, smoothing_fwhm_mm)
+    over_root = float(np.sqrt(np.mean((smooth / size) ** 2)))
+    value = np.where(np.isfinite(polar_map.value), over_root * size, np.nan)
+    return polar_map.like(value, f"standard deviation from noise, smoothed along the wall, {smoothing_fwhm_mm:g} mm")
 
 
 def _size(value: FloatArray) -> FloatArray:
