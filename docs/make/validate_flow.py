@@ -417,7 +417,16 @@ def model_section(patients: Sequence[dict[str, Any]]) -> list[str]:
             else:
                 cells.append(f"{100 * (table[:, i] / table[:, j] - 1).mean():+.0f}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    together = [
+        f"{names[j]} with {names[i]}"
+        for i in range(len(names))
+        for j in range(i)
+        if icc_2_1(table[:, [j, i]]).value > 0.75 and abs(_relative_difference(table[:, i], table[:, j])) <= 0.20
+    ]
     lines += [
+        "",
+        "Pairs that agree by the same rule (ICC above 0.75, means within 20 % of one another): "
+        f"{'; '.join(together) or 'none'}.",
         "",
         f"Agree: {', '.join(agreeing)}. Do not: {', '.join(n for n in names if n not in agreeing) or 'none'}. In "
         "RUBY-10, "
@@ -585,6 +594,10 @@ def _by_flow(patients: Sequence[dict[str, Any]]) -> list[str]:
             ratio = here[:, 0] / here[:, 1]
             lines.append(f"| {low:g} to {high:g} | {ratio.mean():.2f} (SD {ratio.std():.2f}) | {len(here)} |")
     return lines
+
+
+def _relative_difference(one: Array, other: Array) -> float:
+    return float(2 * (one.mean() - other.mean()) / (one.mean() + other.mean()))
 
 
 def _edges(edges: Sequence[dict[str, Any]]) -> list[str]:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from myoscope import flow_study
+from myoscope import flow_pair, flow_study
 from myoscope.core import FlowResult, MyoscopeError, Volume
 from myoscope.simulate.dynamic_pet import MotionHabit
 from myoscope.simulate.dynamic_spect import MINUTES_BETWEEN, LeftOver, spect_scene
@@ -85,7 +85,7 @@ def one_patient(seed: int) -> dict[str, Any]:
             if state == "rest":
                 first[way] = (image, wall)
             elif way in first:
-                images[way] = flow_study.without_first(
+                images[way] = flow_pair.without_first(
                     image, first[way][0], TRACER, seconds_between=60 * MINUTES_BETWEEN, second_wall=wall,
                     first_wall=first[way][1],
                 )  # fmt: skip

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from myoscope import flow_study, io, reconstruct, report
+from myoscope import io, reconstruct, report
 from myoscope.core import InvalidValue
+from myoscope.flow_choices import FlowSettings
 from myoscope.systems import MODELS
 
 
@@ -34,7 +35,7 @@ class Settings:
     limits: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
     seed: int = 1
-    flow: flow_study.FlowSettings = field(default_factory=flow_study.FlowSettings)
+    flow: FlowSettings = field(default_factory=FlowSettings)
     rest_rate_pressure: float | None = None
     workers: int = 1
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 import myoscope
-from myoscope import across_images, flow_study, io, measure, report
+from myoscope import across_images, flow_figures, flow_pair, flow_protocols, io, measure, report
 from myoscope.analysis_settings import Settings as Settings
 from myoscope.core import (
     InvalidValue,
@@ -240,7 +240,7 @@ def _flow_study(states: Sequence[measure.State], pairs: Sequence[PairResult]) ->
     for pair in pairs:
         stress, rest = flow.get(pair.stress), flow.get(pair.rest)
         if pair.reserve is not None and stress is not None and rest is not None:
-            usual = flow_study.protocol_of(stress.tracer).model().name
+            usual = flow_protocols.protocol_of(stress.tracer).model().name
             return FlowStudy(
                 rest.flow, stress.flow, pair.reserve.reserve, stress.tracer, pair.stress, stress.model == usual
             )
@@ -253,14 +253,16 @@ def _with_reserve(pair: PairResult, stress: measure.State, rest: measure.State, 
     if ours is None or theirs is None:
         return pair
     try:
-        reserve = flow_study.reserve_of(ours, theirs, rate_pressure=settings.rest_rate_pressure)
+        reserve = flow_pair.reserve_of(
+            ours, theirs, rate_pressure=settings.rest_rate_pressure, classes=settings.flow.capacity
+        )
     except InvalidValue as error:
         missing = Quantity("flow reserve", None, "1", reason=str(error), group="flow")
         return replace(pair, quantities=(*pair.quantities, missing))
     return replace(
         pair,
-        quantities=(*pair.quantities, *flow_study.reserve_quantities(reserve, ours.tracer)),
-        maps={**pair.maps, **flow_study.reserve_maps(reserve)},
+        quantities=(*pair.quantities, *flow_figures.reserve_quantities(reserve, ours.tracer)),
+        maps={**pair.maps, **flow_figures.reserve_maps(reserve)},
         reserve=reserve,
     )
 
@@ -284,7 +286,9 @@ def _with_combined_positions(measured: Sequence[Measured], settings: Settings) -
     return results
 
 
-def write_result(result: StudyResult, out: Path, *, settings: Settings, states: Sequence[measure.State] = ()) -> None:
+def write_result(
+    result: StudyResult, out: Path, *, settings: Settings, states: Sequence[measure.State] = ()
+) -> None:
     """All files of one result, in one rename: either everything is there or nothing is.
 
     ``states`` are what was measured on its hearts; those of them get their tables too (`series_tables.py`).

@@ -98,6 +98,17 @@ def analyze(
     flow_model: Annotated[
         str | None, typer.Option(help="Model of blood flow in dynamic PET, such as lortie [the usual one].")
     ] = None,
+    flow_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A choice about flow: input, motion, washout, outside, weighting, partial-volume, density or "
+            "bound-PARAMETER, such as bound-k2=0:1.5; once for each.",
+        ),
+    ] = None,
+    flow_capacity: Annotated[
+        Path | None, typer.Option(help="Classes of coronary flow capacity of your own (JSON).")
+    ] = None,
     rest_rate_pressure: Annotated[
         float | None,
         typer.Option(min=2000, max=60000, help="Heart rate x systolic pressure at rest, mmHg/min."),
@@ -119,7 +130,7 @@ def analyze(
         from myoscope import report
         from myoscope.analyze import Settings
         from myoscope.analyze import analyze as run
-        from myoscope.flow_study import settings_of
+        from myoscope.flow_choices import settings_of
 
         table = report.DEFAULT_COLOUR_TABLE if colours is None else colours
         if table not in report.COLOUR_TABLES:
@@ -132,7 +143,9 @@ def analyze(
             colour_table=table,
             overwrite=overwrite,
             limits=tuple(limits or ()),
-            flow=settings_of(flow_model, resolution_fwhm_mm=resolution_mm),
+            flow=settings_of(
+                flow_model, resolution_fwhm_mm=resolution_mm, choices=flow_set or (), capacity=flow_capacity
+            ),
             rest_rate_pressure=rest_rate_pressure,
             models=tuple(models or ()),
             workers=workers,

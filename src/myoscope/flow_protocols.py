@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from myoscope.core import InvalidValue
 from myoscope.correct.frame_motion import FrameShifts, find_frame_shifts, find_relative_shifts
@@ -40,7 +41,7 @@ class TracerProtocol:
 
     nuclide: str
     late_from_s: float
-    models: Mapping[str, Callable[[], FlowModel]]
+    models: Mapping[str, Callable[..., FlowModel]]
     low_flow: Threshold | None
     low_reserve: Threshold
     leaves_muscle: bool = False
@@ -188,15 +189,19 @@ BY_FACTORS = ("sitek",)
 """Models whose blood is that of a factor analysis."""
 
 
-def model_named(name: str) -> FlowModel:
-    """A flow model by its name.
+def model_named(name: str, **options: Any) -> FlowModel:
+    """A flow model by its name, with what else may be chosen of it (``partial_volume``, ``density_g_mL``).
 
     Raises
     ------
     InvalidValue
-        If there is none.
+        If there is none, or it has no such choice.
     """
     known = {n: make for protocol in PROTOCOLS.values() for n, make in protocol.models.items()}
     if name not in known:
         raise InvalidValue(f"a flow model is {', '.join(known)}, not {name!r}")
-    return known[name]()
+    try:
+        return known[name](**options)
+    except TypeError:
+        chosen = " or ".join(options).replace("_g_mL", "").replace("_", " ")
+        raise InvalidValue(f"the model {name} leaves no choice of {chosen}: its authors fixed it") from None

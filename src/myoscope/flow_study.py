@@ -23,35 +23,28 @@ from myoscope.core import (
     FlowResult,
     InvalidValue,
     PolarMap,
-    Quantity,
     RegionValue,
-    ReserveResult,
     Surfaces,
     Volume,
     segment_table,
 )
 from myoscope.core.geometry import FloatArray
 from myoscope.correct.frame_motion import FrameShifts
-from myoscope.correct.residual import residual_image, subtract_residual
 from myoscope.dynamic_spect import dynamic_image as dynamic_image
-from myoscope.flow_protocols import BY_FACTORS, PER_SAMPLE, Threshold, model_for
+from myoscope.flow_choices import FlowSettings as FlowSettings
+from myoscope.flow_choices import settings_of as settings_of
+from myoscope.flow_protocols import PER_SAMPLE, model_for
 from myoscope.flow_protocols import PROTOCOLS as PROTOCOLS
 from myoscope.flow_protocols import flow_tracer as flow_tracer
 from myoscope.flow_protocols import model_named as model_named
 from myoscope.flow_protocols import protocol_of as protocol_of
-from myoscope.physics.decay import decay_constant_per_s, share_left
+from myoscope.physics.decay import decay_constant_per_s
 from myoscope.physics.frames import Frames
 from myoscope.quantify import flow as models
 from myoscope.quantify.flow import Blood, FlowEstimate, FlowModel, OneTissue, WallCurves, frame_weights
 from myoscope.quantify.flow.blur import EDGE_DEPTHS_MM, Blur, blur_from_blood, edge_regions, outside_share
-from myoscope.quantify.flow.capacity import HOUSTON, CapacityClasses, capacity_class, capacity_shares
-from myoscope.quantify.flow.indices import (
-    REFERENCE_RATE_PRESSURE,
-    corrected_for_work,
-    flow_reserve,
-    relative_reserve,
-    reserve_map,
-)
+from myoscope.quantify.flow.bounded import within_bounds
+from myoscope.quantify.flow.identifiability import curve_fits
 from myoscope.quantify.flow.input_function import InputRegion, factor_curves, left_region, right_region
 from myoscope.quantify.flow.interval_constants import UNSEEN_LOG_SD
 from myoscope.quantify.flow.wall_place import WallPlace, read_frames, wall_curves
@@ -63,39 +56,6 @@ _BRIGHT_BLOOD = 0.6  # of the brightest blood, inside the ventricles
 _MAP_SD_MM = 5.0  # neighbouring cells lend each other their counts
 _LEAST_MUSCLE = 0.2  # share of muscle that a sample of the wall has at least
 _BESIDE_RIGHT = 0.3  # share of right blood beyond the wall from which a cell is beside the right ventricle
-
-
-@dataclass(frozen=True, slots=True)
-class FlowSettings:
-    """What a user may choose about flow.
-
-    ``model``, ``input_region`` (where left blood is read, or ``factors``) and ``resolution_fwhm_mm`` None take the
-    tracer's usual one; ``motion`` whether frames are aligned; ``global_volume`` ties washout to uptake by one
-    distribution volume of the whole heart where the model has one; ``outside`` leaves out what of a sample lies beyond
-    the wall.
-    """
-
-    model: FlowModel | None = None
-    input_region: InputRegion | Literal["factors"] | None = None
-    motion: bool = True
-    global_volume: bool = True
-    outside: bool = True
-    resolution_fwhm_mm: float | None = None
-    weighting: Literal["uniform", "duration", "counts"] = "counts"
-
-
-def settings_of(model: str | None, *, resolution_fwhm_mm: float | None = None) -> FlowSettings:
-    """Settings for a model by its name, None = the tracer's usual one, with the input that it was made for.
-
-    Raises
-    ------
-    InvalidValue
-        If there is no such model.
-    """
-    if model is None:
-        return FlowSettings(resolution_fwhm_mm=resolution_fwhm_mm)
-    region: Literal["factors"] | None = "factors" if model in BY_FACTORS else None
-    return FlowSettings(model_named(model), region, resolution_fwhm_mm=resolution_fwhm_mm)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -294,12 +254,15 @@ class _Probe:
 
 def _lent(curves: FloatArray, place: WallPlace, sd_mm: float) -> FloatArray:
     """Each cell's curve averaged with its neighbours' along the wall, by a Gaussian of this standard deviation."""
+    # Millions of pairs: single precision is a fraction of a micrometre here, and several times faster.
     points = place.mid_mm.reshape(-1, 3)
+    points = (points - points.mean(axis=0)).astype(np.float32) / np.float32(np.sqrt(2) * sd_mm)
     square = (points**2).sum(axis=1)
-    apart = np.maximum(square[:, None] + square[None] - 2 * points @ points.T, 0)
+    apart = square[:, None] + square[None] - 2 * points @ points.T
     seen: NDArray[np.bool_] = np.asarray(np.isfinite(curves).all(axis=1))
-    weight = np.exp(-0.5 * apart / sd_mm**2) * (place.area_mm2.ravel() * seen)
-    lent = weight @ np.where(seen[:, None], curves, 0.0) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+    weight = np.exp(-np.maximum(apart, 0)) * (place.area_mm2.ravel() * seen).astype(np.float32)
+    total = np.maximum(weight.sum(axis=1, keepdims=True, dtype=np.float64), 1e-12)
+    lent = weight.astype(np.float64) @ np.where(seen[:, None], curves, 0.0) / total
     return np.where(seen[:, None], lent, np.nan)
 
 
@@ -345,6 +308,8 @@ def fit_flow(data: FlowData) -> FlowResult:
             said.append(f"one distribution volume for the whole wall, {model.distribution_volume_mL_mL:.2f} mL/mL")
         except InvalidValue as why:
             said.append(f"washout fitted cell by cell ({why})")
+    model = within_bounds(model, settings.bounds)
+    said += [f"{name} held within {low:g} and {high:g}" for name, (low, high) in settings.bounds.items()]
     found = model.estimate(data.cells)
     whole = model.estimate(region_curves)
     values = _region_values(data, whole, names)
@@ -356,15 +321,11 @@ def fit_flow(data: FlowData) -> FlowResult:
         for p in found.parameters
         if p.name not in ("flow",)
     }
-    if isinstance(model, OneTissue):
-        k1 = model.uptake_rate(np.nan_to_num(found.flow))
-        parameters["k1"] = flow.like(
-            np.where(found.failed, np.nan, k1).reshape(flow.value.shape), "uptake rate", unit="mL/min/mL"
-        )
-        if model.distribution_volume_mL_mL is not None:
-            k2 = parameters["k1"].value / model.distribution_volume_mL_mL
-            parameters["k2"] = flow.like(k2, "washout", unit="1/min")
+    for name, (rate, unit) in model.rates(np.nan_to_num(found.value)).items():
+        value = np.where(found.failed, np.nan, rate).reshape(flow.value.shape)
+        parameters[name] = flow.like(value, f"rate of exchange {name}", unit=unit)
     vessels = slice(17, 21)
+    fits = curve_fits(model, region_curves.some(np.arange(17, 21)), whole.some(np.arange(17, 21)), names[vessels])
     curves = FlowCurves(
         data.frames.start_s,
         data.frames.duration_s,
@@ -391,6 +352,7 @@ def fit_flow(data: FlowData) -> FlowResult:
         failed=dict(Counter(r for r in found.reason.tolist() if r)),
         flags=(*data.flags, *_doubts(values[20]), *_uncalibrated(model)),
         settings=tuple(said),
+        fits=fits,
     )
 
 
@@ -542,134 +504,4 @@ def find_wall(volume: Volume, tracer: str) -> Surfaces:
     ventricle, _ = find_ventricle(volume, tracer)
     return heart.fit_surfaces(
         late_image(volume, tracer), ventricle, resolution_fwhm_mm=protocol_of(tracer).wall_fit_fwhm_mm
-    )
-
-
-_MAP_NAMES = {"k1": "uptake", "k2": "washout", "v_lv": "left_blood", "v_rv": "right_blood", "ptf": "tissue_share"}
-
-
-def flow_maps(found: FlowResult) -> dict[str, PolarMap]:
-    """The maps of a flow result by the names of `MAP_MEANINGS`."""
-    named = {_MAP_NAMES[name]: one for name, one in found.parameters.items() if name in _MAP_NAMES}
-    return {"flow": found.flow, "flow_error": found.error, **named}
-
-
-_INTERVAL_OF = "what people have that virtual patients have not: errors beyond the fit's own were measured on those"
-
-
-def flow_quantities(found: FlowResult, *, stress: bool) -> tuple[Quantity, ...]:
-    """Flow of the ventricle and its territories as numbers of the series; ``stress`` holds them against a limit."""
-    limit = protocol_of(found.tracer).low_flow if stress else None
-    parts = (found.whole, *found.vessels)
-    names = ("blood flow", *(f"blood flow, {one.region}" for one in found.vessels))
-    return tuple(_told(name, one, "mL/min/g", limit) for name, one in zip(names, parts, strict=True))
-
-
-def no_flow(reason: str) -> tuple[Quantity, ...]:
-    """Flow that is missing for a reason."""
-    return (Quantity("blood flow", None, "mL/min/g", reason=reason, group="flow"),)
-
-
-def _told(name: str, one: RegionValue, unit: str, limit: Threshold | None = None) -> Quantity:
-    if one.value is None:
-        return Quantity(name, None, unit, reason=one.reason, group="flow")
-    return Quantity(
-        name,
-        one.value,
-        unit,
-        one.low,
-        one.high,
-        group="flow",
-        abnormal=None if limit is None else one.value < limit.value,
-        limit="" if limit is None else limit.said(),
-        interval_of="" if one.low is None else _INTERVAL_OF,
-    )
-
-
-_LEAST_RESIDUAL = 0.002
-"""Less than this share of the first injection is left to nobody's harm."""
-
-
-def left_by_first(tracer: str, seconds_between: float) -> float:
-    """Share of a first injection that is left at the start of a second study, 0 where it is too little to matter."""
-    share = float(share_left(protocol_of(tracer).nuclide, seconds_between))
-    return share if share >= _LEAST_RESIDUAL else 0.0
-
-
-def without_first(
-    second: Volume, first: Volume, tracer: str, *, seconds_between: float, second_wall: Surfaces, first_wall: Surfaces
-) -> Volume:
-    """The second dynamic image of a day less what the first injection left in it, put where the heart now lies."""
-    moved_mm = second_wall.mid_mm.mean(axis=(0, 1)) - first_wall.mid_mm.mean(axis=(0, 1))
-    return subtract_residual(
-        second,
-        residual_image(first),
-        nuclide=protocol_of(tracer).nuclide,
-        seconds_between=seconds_between,
-        moved_mm=moved_mm,
-    )
-
-
-def reserve_of(
-    stress: FlowResult,
-    rest: FlowResult,
-    *,
-    rate_pressure: float | None = None,
-    classes: CapacityClasses = HOUSTON,
-) -> ReserveResult:
-    """Stress over rest: map, regions, reserve corrected for work at rest, relative reserve, and flow capacity.
-
-    ``rate_pressure`` is heart rate times systolic pressure at rest.
-
-    Raises
-    ------
-    InvalidValue
-        If the two were measured with different tracers or models.
-    """
-    if stress.tracer != rest.tracer or stress.model != rest.model:
-        raise InvalidValue(
-            f"stress was measured with {stress.tracer} by {stress.model}, rest with {rest.tracer} by {rest.model}: "
-            "their ratio is no reserve"
-        )
-    ratio = reserve_map(stress.flow, rest.flow)
-    capacity = capacity_class(stress.flow.value, ratio.value, classes=classes)
-    return ReserveResult(
-        reserve=ratio,
-        segments=tuple(flow_reserve(s, r) for s, r in zip(stress.segments, rest.segments, strict=True)),
-        vessels=tuple(flow_reserve(s, r) for s, r in zip(stress.vessels, rest.vessels, strict=True)),
-        whole=flow_reserve(stress.whole, rest.whole),
-        corrected=flow_reserve(stress.whole, corrected_for_work(rest.whole, rate_pressure)),
-        relative=relative_reserve(stress.segments, stress.vessels),
-        capacity=np.asarray(capacity, np.float64),
-        capacity_names=classes.names,
-        capacity_share=capacity_shares(capacity, stress.flow.weights("surface"), classes=classes),
-        capacity_source=classes.source,
-    )
-
-
-def reserve_maps(found: ReserveResult) -> dict[str, PolarMap]:
-    """Reserve and capacity as maps by the names of `MAP_MEANINGS`."""
-    capacity = np.where(found.capacity >= 0, found.capacity, np.nan)
-    return {
-        "reserve": found.reserve,
-        "capacity": found.reserve.like(capacity, "classes of flow capacity", unit="class"),
-    }
-
-
-def reserve_quantities(found: ReserveResult, tracer: str) -> tuple[Quantity, ...]:
-    """Reserve and capacity as numbers of the pair."""
-    limit = protocol_of(tracer).low_reserve
-    lowest = min((s for s in found.relative if s.value is not None), key=lambda s: s.value or 0.0, default=None)
-    low = found.relative[0] if lowest is None else lowest
-    return (
-        _told("flow reserve", found.whole, "1", limit),
-        *(_told(f"flow reserve, {one.region}", one, "1", limit) for one in found.vessels),
-        _told(f"flow reserve, at a rate-pressure product of {REFERENCE_RATE_PRESSURE:g} at rest", found.corrected, "1"),
-        _told("relative flow reserve, lowest segment", low, "1"),
-        *(
-            Quantity(f"flow capacity: {name}", 100 * float(share), "%", group="flow", limit=found.capacity_source)
-            if (found.capacity >= 0).any()
-            else Quantity(f"flow capacity: {name}", None, "%", reason="no place has a reserve", group="flow")
-            for name, share in zip(found.capacity_names, found.capacity_share, strict=True)
-        ),
     )

@@ -15,7 +15,18 @@ from typing import Literal
 
 import numpy as np
 
-from myoscope import across_images, flow_study, given_images, heart, io, measure, quantify, reconstruct
+from myoscope import (
+    across_images,
+    flow_figures,
+    flow_pair,
+    flow_study,
+    given_images,
+    heart,
+    io,
+    measure,
+    quantify,
+    reconstruct,
+)
 from myoscope.analysis_settings import Settings
 from myoscope.camera_kind import camera_kind, like_training_set
 from myoscope.core import (
@@ -33,6 +44,7 @@ from myoscope.core import (
     Volume,
 )
 from myoscope.known_hearts import KnownHearts
+from myoscope.late_perfusion import without_residual
 from myoscope.made_images import (
     MAP_KINDS,
     MadeImage,
@@ -201,15 +213,17 @@ def with_blood_flow(
         try:
             tracer = flow_study.flow_tracer(series.tracer.value)
             image, flags = _without_first(series, image, tracer, others, state)
+            if image is not series.image:
+                state = without_residual(state, image, tracer, settings=settings)
             flow = flow_study.measure_flow(image, state.still, tracer, settings=settings.flow)
             stress = series.state.value == "stress"
-            quantities = flow_study.flow_quantities(flow, stress=stress)
-            maps = {**state.heart.maps, **flow_study.flow_maps(flow)}
+            quantities = flow_figures.flow_quantities(flow, stress=stress)
+            maps = {**state.heart.maps, **flow_figures.flow_maps(flow)}
             flags = (*flags, *flow.flags, *_bolus_flags(flow.curves.left))
             heart_found = replace(state.heart, flow=flow, maps=maps)
         except MyoscopeError as error:
             not_done = (f"{series.name}: blood flow was not measured: {error}",)
-            quantities, heart_found = flow_study.no_flow(str(error)), state.heart
+            quantities, heart_found = flow_figures.no_flow(str(error)), state.heart
     heart_found = replace(
         heart_found,
         quantities=(*heart_found.quantities, *quantities),
@@ -242,7 +256,7 @@ def _without_first(
     if not earlier:
         return image, _order_unknown(series, tracer, others)
     seconds, last = min(earlier, key=lambda pair: pair[0])
-    share = flow_study.left_by_first(tracer, seconds)
+    share = flow_pair.left_by_first(tracer, seconds)
     first = last.result.series.image
     if share == 0:
         return image, ()
@@ -252,13 +266,13 @@ def _without_first(
             "subtracted, because no heart was found there: flow is too high."
         )
         return image, (Flag("residual_activity_not_subtracted", message, "warning"),)
-    image = flow_study.without_first(
+    image = flow_pair.without_first(
         image, first, tracer, seconds_between=seconds, second_wall=state.still, first_wall=last.state.still
     )
     percent = f"{100 * share:.2g} % of its activity"
     message = (
-        f"What the injection of {last.result.series.name} had left ({percent}) was subtracted before flow was "
-        "measured; the polar map of counts and the perfusion figures still hold it, and a defect looks milder there."
+        f"What the injection of {last.result.series.name} had left ({percent}) was subtracted before flow and "
+        "perfusion were measured; the heart was found and its wall fitted with it."
     )
     severity: Literal["info", "warning"] = "warning" if share >= _MUCH_LEFT else "info"
     return image, (Flag("residual_activity_subtracted", message, severity, {"minutes": round(seconds / 60, 1)}),)
@@ -272,7 +286,7 @@ def _order_unknown(series: Series, tracer: str, others: Sequence[Measured]) -> t
         if one.result.series.tracer.value == series.tracer.value
         and (_began_after_s(series) is None or _began_after_s(one.result.series) is None)
     ]
-    if not unknown or flow_study.left_by_first(tracer, _USUAL_MINUTES_BETWEEN * 60) == 0:
+    if not unknown or flow_pair.left_by_first(tracer, _USUAL_MINUTES_BETWEEN * 60) == 0:
         return ()
     message = (
         f"The files do not say whether {unknown[0]} was taken before or after this series, and when: what its "

@@ -40,6 +40,9 @@ _SETTINGS_FILE = "registry.json"
 _MAKERS = (
     *("core", "physics", "simulate", "reconstruct", "correct", "heart", "quantify"),
     *(
+        "flow_choices.py",
+        "flow_figures.py",
+        "flow_pair.py",
         "flow_protocols.py",
         "flow_study.py",
         "made_images.py",

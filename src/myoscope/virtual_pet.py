@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from myoscope import flow_study, io
+from myoscope import flow_pair, flow_study, io
 from myoscope.core import VESSELS, Column, FlowResult, InvalidValue, MyoscopeError, Surfaces, Volume, territory_map
 from myoscope.core.geometry import FloatArray
 from myoscope.physics.decay import decay_constant_per_s
@@ -371,7 +371,7 @@ def image_pet_study(
         maps[f"{state}_flow"], maps[f"{state}_flow_error"] = flow.flow.value, flow.error.value
         maps[f"{state}_late"] = data.static.value
     if len(found) == len(_STATES):
-        reserve = flow_study.reserve_of(found["stress"], found["rest"])
+        reserve = flow_pair.reserve_of(found["stress"], found["rest"])
         maps["reserve"] = reserve.reserve.value
         for where, one in zip(_WHERE, (reserve.whole, *reserve.vessels), strict=True):
             values[f"reserve{_SHORT[where]}"] = _number(one.value)
@@ -387,9 +387,9 @@ def _without_rest(
 ) -> Volume:
     """A stress image less what rest left in it, as an analysis of the same files takes it off."""
     seconds = 60.0 * MINUTES_BETWEEN[tracer]
-    if state != "stress" or "rest" not in walls or flow_study.left_by_first(tracer, seconds) == 0:
+    if state != "stress" or "rest" not in walls or flow_pair.left_by_first(tracer, seconds) == 0:
         return image
-    return flow_study.without_first(
+    return flow_pair.without_first(
         image,
         scans["rest"].image,
         tracer,

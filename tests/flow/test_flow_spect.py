@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import shift
 
-from myoscope import flow_study
+from myoscope import flow_pair, flow_study
 from myoscope.core import InvalidValue, Surfaces, Volume
 from myoscope.correct.frame_motion import find_relative_shifts
 from myoscope.physics.compartments import one_tissue
@@ -110,7 +110,7 @@ def test_nothing_injected_gives_no_counts_and_a_rest_dose_left_over_gives_its_ow
 def test_a_second_injection_of_nothing_leaves_nothing(image: Volume, wall: Surfaces) -> None:
     last = np.asarray(image.array)[-1]
     second = image.like(np.broadcast_to(last * share_left("Tc-99m", 3600.0), image.array.shape).copy(), "left over")
-    after = flow_study.without_first(
+    after = flow_pair.without_first(
         second, image, "sestamibi", seconds_between=3600.0, second_wall=wall, first_wall=wall
     )
     before = float(np.asarray(second.array)[0][last > 0.5 * last.max()].mean())

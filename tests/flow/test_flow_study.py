@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from myoscope import flow_study, measure, quantify
+from myoscope import flow_pair, flow_study, measure, quantify
 from myoscope.analyze import Settings, analyze_study
 from myoscope.core import InvalidValue, PairResult, Series, SeriesResult, Stated, Study, Surfaces, Volume
 from myoscope.simulate.dynamic_pet import DynamicScene, FrameMotion, MotionHabit, dynamic_scene
@@ -194,7 +194,7 @@ def test_reserve_of_two_models_is_refused(
 ) -> None:
     flows = [one.heart.flow for one in analysed[0] if one.heart is not None and one.heart.flow is not None]
     with pytest.raises(InvalidValue, match="no reserve"):
-        flow_study.reserve_of(flows[0], replace(flows[1], model="another"))
+        flow_pair.reserve_of(flows[0], replace(flows[1], model="another"))
 
 
 def test_a_dynamic_series_without_a_tracer_says_so_and_stops_nothing(image: Volume) -> None:

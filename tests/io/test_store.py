@@ -151,6 +151,7 @@ VALUES: list[object] = [
     PREDICTION,
     EXPLANATION,
     REGION,
+    core.CurveFit("LAD", 1.5, "k2", -0.4, 0.7, None, ("v_rv",)),
     CURVES,
     FLOW,
     core.ReserveResult(

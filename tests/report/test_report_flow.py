@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from analytic_heart import cold_spot, even, heart_of, series_of, study_of
 
-from myoscope import flow_study
+from myoscope import flow_figures, flow_pair
 from myoscope.core import (
     VESSELS,
     FlowCurves,
@@ -84,8 +84,8 @@ def with_flow(name: str, state: str, level: float, *, cold: bool) -> SeriesResul
     heart = replace(
         one.heart,
         flow=flow,
-        maps={**one.heart.maps, **flow_study.flow_maps(flow)},
-        quantities=(*one.heart.quantities, *flow_study.flow_quantities(flow, stress=state == "stress")),
+        maps={**one.heart.maps, **flow_figures.flow_maps(flow)},
+        quantities=(*one.heart.quantities, *flow_figures.flow_quantities(flow, stress=state == "stress")),
     )
     return replace(one, heart=heart)
 
@@ -94,12 +94,12 @@ def with_flow(name: str, state: str, level: float, *, cold: bool) -> SeriesResul
 def study() -> StudyResult:
     members = with_flow("stress", "stress", 2.4, cold=True), with_flow("rest", "rest", 0.8, cold=False)
     flows = [m.heart.flow for m in members if m.heart is not None and m.heart.flow is not None]
-    reserve = flow_study.reserve_of(flows[0], flows[1], rate_pressure=9000.0)
+    reserve = flow_pair.reserve_of(flows[0], flows[1], rate_pressure=9000.0)
     pair = PairResult(
         "stress",
         "rest",
-        flow_study.reserve_quantities(reserve, "rubidium"),
-        flow_study.reserve_maps(reserve),
+        flow_figures.reserve_quantities(reserve, "rubidium"),
+        flow_figures.reserve_maps(reserve),
         reserve=reserve,
     )
     result = replace(study_of(*members), pairs=(pair,))

@@ -19,6 +19,7 @@ from myoscope.core.errors import UnreadableFile as UnreadableFile
 from myoscope.core.errors import UnsupportedFile as UnsupportedFile
 from myoscope.core.errors import WorkerDied as WorkerDied
 from myoscope.core.explanation import Explanation as Explanation
+from myoscope.core.flow import CurveFit as CurveFit
 from myoscope.core.flow import FlowCurves as FlowCurves
 from myoscope.core.flow import FlowResult as FlowResult
 from myoscope.core.flow import RegionValue as RegionValue

@@ -65,6 +65,25 @@ class FlowCurves:
             object.__setattr__(self, name, value)
 
 
+@dataclass(frozen=True, slots=True)
+class CurveFit:
+    """How well a model fits one region's curve, and how well that curve tells its flow.
+
+    ``unexplained_percent`` of the curve's variance is left over. ``correlation`` is that of the errors of flow and of
+    ``hangs_on``, the parameter it is told apart from least. ``profile_low_mL_min_g`` and ``profile_high_mL_min_g`` are
+    the flows at which the fit becomes worse than noise explains, all else refitted; None where that is nowhere near, or
+    the model has no profile. ``at_bound`` names parameters that ended on a bound.
+    """
+
+    region: str
+    unexplained_percent: float | None = None
+    hangs_on: str = ""
+    correlation: float | None = None
+    profile_low_mL_min_g: float | None = None
+    profile_high_mL_min_g: float | None = None
+    at_bound: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class FlowResult:
     """Myocardial blood flow of one dynamic series, mL/min/g.
@@ -73,7 +92,8 @@ class FlowResult:
     what was fitted along with it, by name (k1, k2, v_lv, ...). ``segments`` are the 17 segments in order, ``vessels``
     the three territories, ``whole`` the ventricle. ``shifts_mm`` (frame, 3) is how far the heart lay from its place in
     the late image, ``shift_fit`` (frame,) how well each frame fitted, ``shift_kind`` what it shows. ``failed`` counts
-    cells by the reason why they have no flow. ``settings`` says in words how it was done.
+    cells by the reason why they have no flow. ``settings`` says in words how it was done; ``fits`` how well the curves
+    of the territories and of the ventricle tell their flow.
     """
 
     tracer: str
@@ -91,6 +111,7 @@ class FlowResult:
     failed: Mapping[str, int] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
     settings: tuple[str, ...] = ()
+    fits: tuple[CurveFit, ...] = ()
 
     def __post_init__(self) -> None:
         if self.flow.unit != "mL/min/g" or self.error.unit != "mL/min/g":
@@ -108,8 +129,9 @@ class ReserveResult:
     ``reserve`` is the map of the ratio; ``capacity`` (ring, angle) the class of coronary flow capacity of each cell as
     an index into ``capacity_names``, -1 where unknown, ``capacity_share`` the share of the wall in each class.
     ``corrected`` is the reserve with rest flow scaled to a reference rate-pressure product, where that product is
-    known. ``relative`` is stress flow of each segment over that of the best-perfused territory. ``capacity_source``
-    says whose limits between the classes are.
+    known; ``corrected_rest`` is that flow, of the three territories and the ventricle, ``corrected_vessels`` are the
+    reserves of the territories with it. ``relative`` is stress flow of each segment over that of the best-perfused
+    territory. ``capacity_source`` says whose limits between the classes are.
     """
 
     reserve: PolarMap
@@ -123,6 +145,8 @@ class ReserveResult:
     capacity_share: FloatArray
     capacity_source: str
     flags: tuple[Flag, ...] = ()
+    corrected_rest: tuple[RegionValue, ...] = ()
+    corrected_vessels: tuple[RegionValue, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "capacity", frozen(self.capacity, np.int16))

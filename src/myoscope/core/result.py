@@ -76,6 +76,8 @@ MAP_MEANINGS: Mapping[str, str] = MappingProxyType(
         "flow_error": "standard error of myocardial blood flow, of the fit alone",
         "uptake": "uptake rate K1 per mL of muscle",
         "washout": "washout rate k2",
+        "trapping": "rate k3 from the first tissue compartment into the second",
+        "release": "rate k4 from the second tissue compartment back into the first",
         "left_blood": "share of left ventricular blood in what was sampled",
         "right_blood": "share of right ventricular blood in what was sampled",
         "tissue_share": "share of what was sampled that is perfusable tissue",

@@ -50,6 +50,7 @@ STORED_TYPES: dict[str, type] = {
         core.VolumeCurve,
         core.LimitsUsed,
         core.RegionValue,
+        core.CurveFit,
         core.FlowCurves,
         core.FlowResult,
         core.ReserveResult,

@@ -98,6 +98,7 @@ _CAPACITY = (
     (0.75, 0.42, 0.14, 270.0),
     (1.0, 0.15, 0.08, 290.0),
 )
+_MORE_OR_LESS = ((0.0, 0.18, 0.10, 268.0), (0.5, 0.60, 0.12, 190.0), (1.0, 0.96, 0.11, 95.0))
 _RATE = ((0.0, 0.15, 0.04, 265.0), (0.35, 0.42, 0.09, 245.0), (0.7, 0.74, 0.12, 205.0), (1.0, 0.97, 0.06, 180.0))
 
 MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
@@ -143,11 +144,25 @@ MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
             50,
             (-50, -25, 0, 25, 50),
             beyond="and more",
-            anchors=(
-                (0.0, 0.18, 0.10, 268.0),
-                (0.5, 0.60, 0.12, 190.0),
-                (1.0, 0.96, 0.11, 95.0),
-            ),
+            anchors=_MORE_OR_LESS,
+        ),
+        "serial_change": MapScale(
+            "later less earlier",
+            "% more or less",
+            -40,
+            40,
+            (-40, -20, 0, 20, 40),
+            beyond="and more",
+            anchors=_MORE_OR_LESS,
+        ),
+        "serial_change_called": MapScale(
+            "change beyond noise",
+            "% more or less",
+            -40,
+            40,
+            (-40, -20, 0, 20, 40),
+            beyond="and more",
+            anchors=_MORE_OR_LESS,
         ),
         "motion": MapScale(
             "motion",
@@ -213,6 +228,8 @@ MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
             "uptake K1", "mL/min/mL", 0, 1.5, (0, 0.5, 1, 1.5), digits=2, beyond="and more", anchors=_RATE
         ),
         "washout": MapScale("washout k2", "1/min", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_RATE),
+        "trapping": MapScale("trapping k3", "1/min", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_RATE),
+        "release": MapScale("release k4", "1/min", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_RATE),
         "left_blood": MapScale("left blood", "share", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_SHARE),
         "right_blood": MapScale("right blood", "share", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_SHARE),
         "tissue_share": MapScale("perfusable tissue", "g/mL", 0, 1, (0, 0.25, 0.5, 0.75, 1), digits=2, anchors=_RATE),
@@ -220,7 +237,7 @@ MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
         "capacity": MapScale("flow capacity", "class", 0, 4, (0, 1, 2, 3, 4), anchors=_CAPACITY),
     }
 )
-"""How to show the counts (``perfusion``) and each map of `MAP_MEANINGS`."""
+"""How to show the counts (``perfusion``), each map of `MAP_MEANINGS`, and the change between two studies."""
 
 
 @cache

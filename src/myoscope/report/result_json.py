@@ -16,6 +16,7 @@ import numpy as np
 
 from myoscope.core import (
     MAP_MEANINGS,
+    CurveFit,
     Flag,
     FlowResult,
     HeartResult,
@@ -41,7 +42,7 @@ from myoscope.report.phase_histogram import BIN_DEG, COUNTED_PHASE, phase_shares
 from myoscope.report.place_file import place_file
 from myoscope.report.wall_values import SCALE_PERCENTILE, means_of, segment_values, vessel_values
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 """Raised when a key changes its meaning or goes away (first number) or is added (second)."""
 
 _DIGITS = 7
@@ -198,6 +199,7 @@ def _flow(flow: FlowResult) -> dict[str, Any]:
         "vessels_mL_min_g": [_region(one) for one in flow.vessels],
         "segments_mL_min_g": [_region(one) for one in flow.segments],
         "failed_cells": {reason: flow.failed[reason] for reason in sorted(flow.failed)},
+        "fits": [_fit(one) for one in flow.fits],
         "curves": {
             "unit": curves.unit,
             "start_s": curves.start_s,
@@ -217,6 +219,18 @@ def _flow(flow: FlowResult) -> dict[str, Any]:
     }
 
 
+def _fit(one: CurveFit) -> dict[str, Any]:
+    profile = [one.profile_low_mL_min_g, one.profile_high_mL_min_g]
+    return {
+        "region": one.region,
+        "unexplained_percent": one.unexplained_percent,
+        "flow_hangs_on": one.hangs_on or None,
+        "correlation": one.correlation,
+        "profile_95_mL_min_g": profile,
+        "at_bound": list(one.at_bound),
+    }
+
+
 def _region(one: RegionValue) -> dict[str, Any]:
     return {
         "region": one.region,
@@ -232,6 +246,8 @@ def _reserve(reserve: ReserveResult) -> dict[str, Any]:
         "vessels": [_region(one) for one in reserve.vessels],
         "segments": [_region(one) for one in reserve.segments],
         "corrected_for_work_at_rest": _region(reserve.corrected),
+        "corrected_for_work_vessels": [_region(one) for one in reserve.corrected_vessels],
+        "corrected_rest_flow_mL_min_g": [_region(one) for one in reserve.corrected_rest],
         "relative_segments": [_region(one) for one in reserve.relative],
         "capacity": {
             "source": reserve.capacity_source,

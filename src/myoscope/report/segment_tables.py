@@ -133,8 +133,16 @@ def _flow(comparison: Comparison, pair: PairResult | None) -> list[_Column]:
 
 
 def _regions(heading: str, label: str, segments: Sequence[RegionValue], vessels: Sequence[RegionValue]) -> _Column:
-    said = [tuple("–" if r.value is None else f"{r.value:.2f}" for r in regions) for regions in (segments, vessels)]
+    said = [tuple(_with_interval(region) for region in regions) for regions in (segments, vessels)]
     return _Column(heading, label, said[0], said[1])
+
+
+def _with_interval(one: RegionValue) -> str:
+    if one.value is None:
+        return "–"
+    if one.low is None or one.high is None:
+        return f"{one.value:.2f}"
+    return f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
 
 
 def _function(comparison: Comparison) -> list[_Column]:

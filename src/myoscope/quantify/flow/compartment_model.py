@@ -36,6 +36,8 @@ from myoscope.quantify.flow.least_squares import (
 from myoscope.quantify.flow.wall_data import WallCurves
 
 PartialVolume = Literal["geometric", "none", "recovery"]
+Rate = tuple[FloatArray, str]
+"""Values of one rate, (curve,), and its unit: mL/min/mL of muscle for k1, 1/min for the others."""
 MUSCLE_G_ML = 1.05
 """Density of heart muscle, by which flow per mL becomes flow per gram (1.04 to 1.06 are quoted)."""
 
@@ -55,6 +57,11 @@ class FlowModel(ABC):
     @abstractmethod
     def estimate(self, curves: WallCurves) -> FlowEstimate:
         """Flow of every curve with its standard error, or the reason why there is none."""
+
+    def rates(self, kinetic: FloatArray) -> Mapping[str, Rate]:
+        """Rates of exchange by name (k1, k2, ...), of parameters (curve, parameter); empty where the model has none."""
+        del kinetic
+        return {}
 
 
 class CompartmentModel(FlowModel, ABC):

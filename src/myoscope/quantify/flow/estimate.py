@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,11 @@ class FlowEstimate:
 
     def has(self, name: str) -> bool:
         return any(p.name == name for p in self.parameters)
+
+    def some(self, which: NDArray[np.intp]) -> FlowEstimate:
+        """The estimate of some of the curves."""
+        per_curve = ("flow", "flow_se", "value", "standard_error", "covariance", "fitted", "chi2", "reason", "at_bound")
+        return replace(self, **{name: getattr(self, name)[which] for name in per_curve})
 
     @property
     def correlation(self) -> FloatArray:

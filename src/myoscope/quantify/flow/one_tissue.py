@@ -7,6 +7,7 @@ k2 = K1 / DV; see `with_global_distribution_volume`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from myoscope.quantify.flow.compartment_model import (
     MUSCLE_G_ML,
     CompartmentModel,
     PartialVolume,
+    Rate,
     checked_sharing,
     guess_by_shape,
     inverse_density,
@@ -107,6 +109,10 @@ class OneTissue(CompartmentModel):
         slope = np.zeros_like(kinetic)
         slope[:, 0] = 1.0
         return kinetic[:, 0], slope
+
+    def rates(self, kinetic: FloatArray) -> Mapping[str, Rate]:
+        k1, volume = self.uptake_rate(kinetic[:, 0]), self.distribution_volume_mL_mL
+        return {"k1": (k1, "mL/min/mL"), "k2": (kinetic[:, 1] if volume is None else k1 / volume, "1/min")}
 
 
 _LEAST_VOLUME, _MOST_VOLUME = 0.3, 60.0

@@ -8,10 +8,11 @@ the line is carried on until nothing is left. Spill-over stays that of whole blo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from myoscope.core.geometry import FloatArray
-from myoscope.quantify.flow.compartment_model import CompartmentModel, PartialVolume
+from myoscope.quantify.flow.compartment_model import CompartmentModel, PartialVolume, Rate
 from myoscope.quantify.flow.estimate import Parameter
 from myoscope.quantify.flow.wall_data import Blood, WallCurves
 
@@ -51,6 +52,9 @@ class PlasmaInput(CompartmentModel):
 
     def flow(self, kinetic: FloatArray) -> tuple[FloatArray, FloatArray]:
         return self.model.flow(kinetic)
+
+    def rates(self, kinetic: FloatArray) -> Mapping[str, Rate]:
+        return self.model.rates(kinetic)
 
 
 def without_metabolites(model: CompartmentModel, metabolites_per_min: float) -> CompartmentModel:

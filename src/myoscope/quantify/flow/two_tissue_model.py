@@ -7,6 +7,7 @@ Either k2 is fitted, or it is flow over the volume of the first compartment; eit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from myoscope.quantify.flow.compartment_model import (
     MUSCLE_G_ML,
     CompartmentModel,
     PartialVolume,
+    Rate,
     checked_sharing,
     guess_by_curve,
     guess_by_shape,
@@ -110,6 +112,15 @@ class TwoTissue(CompartmentModel):
         slope = np.zeros_like(kinetic)
         slope[:, 0] = 1.0
         return kinetic[:, 0], slope
+
+    def rates(self, kinetic: FloatArray) -> Mapping[str, Rate]:
+        k2, k3, k4 = self._rates(kinetic)
+        known: dict[str, Rate] = {
+            "k1": (self.density_g_mL * kinetic[:, 0], "mL/min/mL"),
+            "k2": (k2, "1/min"),
+            "k3": (k3, "1/min"),
+        }
+        return known | ({"k4": (k4, "1/min")} if self.reversible else {})
 
 
 def _grid(*axes: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ muscle takes up, so flow comes out low; ``metabolites_per_min`` leaves them out 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ from myoscope.quantify.flow.compartment_model import (
     MUSCLE_G_ML,
     CompartmentModel,
     PartialVolume,
+    Rate,
     checked_sharing,
     guess_by_curve,
     inverse_density,
@@ -85,6 +87,11 @@ class Ucla(CompartmentModel):
 
     def flow(self, kinetic: FloatArray) -> tuple[FloatArray, FloatArray]:
         return kinetic[:, 0], np.ones_like(kinetic)
+
+    def rates(self, kinetic: FloatArray) -> Mapping[str, Rate]:
+        flow = np.maximum(kinetic[:, 0], _LEAST_FLOW)
+        k2, k3 = ammonia_rates(flow)
+        return {"k1": (self.density_g_mL * flow, "mL/min/mL"), "k2": (k2, "1/min"), "k3": (k3, "1/min")}
 
 
 def ucla(
