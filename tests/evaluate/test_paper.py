@@ -11,12 +11,16 @@ from scipy.special import expit
 
 from myoscope.core import InvalidValue
 from myoscope.evaluate import (
+    ExplainedCurves,
     Score,
     auc,
     bands,
+    clustered_share,
     conformal_thresholds,
+    draw_explained,
     paper,
     risk_coverage,
+    risk_coverage_band,
     set_accuracy,
     subgroups,
 )
@@ -115,6 +119,59 @@ def test_abstaining_by_the_loss_itself_is_best_and_by_nothing_saves_nothing() ->
     assert wrong.area > wrong.area_at_random
 
 
+def test_the_band_of_risk_over_coverage_is_about_the_same_curve() -> None:
+    rng = np.random.default_rng(11)
+    loss, doubt = rng.random(400), np.round(rng.random(400), 1)  # many are equally doubtful
+    whole, band = risk_coverage(loss, doubt), risk_coverage_band(loss, doubt, rng=rng, resamples=200)
+    np.testing.assert_allclose(band.risk, whole.risk[np.rint(band.coverage * 400).astype(int) - 1], rtol=1e-9)
+    assert band.saved.value == pytest.approx(whole.area_at_random - whole.area)
+    assert band.risk[-1] == pytest.approx(band.at_random)
+    assert band.best.max() <= band.at_random + 1e-12
+    assert (band.low[5:] < band.risk[5:]).all()
+    assert (band.risk[5:] < band.high[5:]).all()
+    assert not band.saved.excludes_zero
+
+
+def test_doubt_that_knows_where_the_loss_is_saves_and_repeated_rows_do_not_narrow_it() -> None:
+    rng = np.random.default_rng(12)
+    doubt = rng.random(150)
+    loss = doubt**2 + 0.1 * rng.random(150)
+    once = risk_coverage_band(loss, doubt, rng=np.random.default_rng(0), resamples=300).saved
+    patient = np.tile(np.arange(150), 3)
+    thrice = risk_coverage_band(
+        np.tile(loss, 3), np.tile(doubt, 3), rng=np.random.default_rng(0), cluster=patient, resamples=300
+    ).saved
+    assert once.low > 0
+    assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.1)
+
+
+def test_rows_of_one_patient_count_for_fewer() -> None:
+    held = np.random.default_rng(13).random(200) < 0.7
+    plain = clustered_share(held, np.arange(200))
+    same = clustered_share(np.tile(held, 4), np.tile(np.arange(200), 4))
+    assert plain.method == "Wilson"
+    assert same.n == 800
+    assert same.high - same.low == pytest.approx(plain.high - plain.low, rel=0.02)
+
+
+def _curves(method: str, steepness: float) -> ExplainedCurves:
+    rng = np.random.default_rng(14)
+    share = np.linspace(0, 1, 21)
+    power = steepness * np.exp(rng.normal(0, 0.3, 25))[:, None]
+    return ExplainedCurves(method, share, (1 - share) ** power, 1 - (1 - share) ** power)
+
+
+def test_areas_of_explanations_are_those_of_their_curves() -> None:
+    curves = _curves("occlusion", 3.0)
+    deleted, inserted = (curves.area(which, rng=np.random.default_rng(0)) for which in ("deletion", "insertion"))
+    mean = [one.value for one in curves.means("deletion", rng=np.random.default_rng(0))]
+    assert deleted.value == pytest.approx(np.trapezoid(mean, curves.share))
+    assert deleted.value + inserted.value == pytest.approx(1)
+    assert deleted.high < 0.5 < inserted.low
+    with pytest.raises(InvalidValue, match="a value per patient and share"):
+        ExplainedCurves("x", np.linspace(0, 1, 3), np.zeros((2, 4)), np.zeros((2, 4)))
+
+
 def _comparison() -> tuple[NDArray[np.bool_], FloatArray, FloatArray, FloatArray]:
     rng = np.random.default_rng(70)
     y, p = _patients(600, 7)
@@ -166,6 +223,31 @@ def test_between_probabilities_reclassification_is_said_too(tmp_path: Path) -> N
     assert row.sensitivity is None  # the reference has no usual threshold
     table.draw(tmp_path / "figure.png", rng=np.random.default_rng(0), resamples=30)
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_abstention_and_explanations_are_drawn_by_the_call_that_draws_the_others(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from PIL import Image
+
+    y, p, tpd, _ = _comparison()
+    doubt = np.abs(y - p) + np.random.default_rng(15).normal(0, 0.3, y.size)
+    scores = [Score("TPD", tpd, threshold=5.0), Score.of_probability("DL", p, doubt=doubt)]
+    sizes = []
+    for explained in ((), (_curves("occlusion", 3.0), _curves("random order", 1.0))):
+        table = paper(y, scores, reference="TPD", rng=np.random.default_rng(0), explained=explained, resamples=60)
+        table.draw(tmp_path / "figure.png", rng=np.random.default_rng(0), title="a " * 200, resamples=30)
+        with Image.open(tmp_path / "figure.png") as picture:
+            sizes.append(picture.size)
+    assert sizes == [(924, 924), (1386, 924)]
+    row = table.row("DL")
+    assert row.abstaining is not None
+    assert row.abstaining.saved.low > 0
+    assert table.row("TPD").abstaining is None
+    text = table.markdown()
+    assert "saved by leaving out the most doubtful" in text
+    assert "| occlusion | 25 |" in text
+    draw_explained(table.explained, tmp_path / "explained.svg", rng=np.random.default_rng(0), resamples=30)
+    assert (tmp_path / "explained.svg").read_text().startswith("<?xml")
 
 
 def test_scores_of_one_name_or_without_their_reference_are_refused() -> None:

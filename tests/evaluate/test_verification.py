@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from myoscope.core import InvalidValue
-from myoscope.evaluate import VerifiedAuc, auc, begg_greenes, verified_auc
-from myoscope.evaluate.verification import AucMethod
+from myoscope.evaluate import VerifiedAuc, auc, begg_greenes, verified_accuracy, verified_auc
+from myoscope.evaluate.verification import Correction
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "tabular" / "cad_pvb.csv"
 FloatArray = NDArray[np.float64]
@@ -70,7 +71,7 @@ def test_begg_greenes_finds_the_hidden_truth_and_its_interval_holds_it() -> None
 
 
 @pytest.mark.parametrize("method", ["imputed", "weighted", "doubly robust"])
-def test_area_comes_back_to_that_of_everybody(method: AucMethod) -> None:
+def test_area_comes_back_to_that_of_everybody(method: Correction) -> None:
     y, score, age, verified = _patients(6000, 2)
     found = verified_auc(
         score, _hidden(y, verified), covariates=age, method=method, rng=np.random.default_rng(0), resamples=60
@@ -89,7 +90,7 @@ def test_doubly_robust_area_survives_a_wrong_model_of_the_disease() -> None:
     verified = rng.random(20_000) < expit(-0.5 + 0.7 * score)
     true = auc(y, score).value
 
-    def by(method: AucMethod) -> VerifiedAuc:
+    def by(method: Correction) -> VerifiedAuc:
         return verified_auc(score, _hidden(y, verified), method=method, rng=np.random.default_rng(0), resamples=30)
 
     assert abs(by("imputed").corrected.value - true) > 0.05
@@ -105,6 +106,67 @@ def test_area_of_everybody_verified_is_the_plain_one() -> None:
 def test_a_result_that_nobody_verified_is_refused() -> None:
     with pytest.raises(InvalidValue, match="0 of 0 after a negative"):
         begg_greenes([1, 1, 1, 0, 0], [1, 0, 1, np.nan, np.nan])
+
+
+def test_accuracy_at_a_threshold_is_that_of_begg_and_greenes_for_a_test_of_two_results() -> None:
+    test = np.repeat([1.0, 0.0], 50)
+    outcome = np.full(100, np.nan)
+    outcome[:40], outcome[50:60] = np.repeat([1, 0], [30, 10]), np.repeat([1, 0], [2, 8])
+    closed = begg_greenes(test, outcome)
+    for method in get_args(Correction):
+        found = verified_accuracy(
+            test, outcome, threshold=1, method=method, rng=np.random.default_rng(0), resamples=200
+        )
+        assert found.sensitivity.value == pytest.approx(closed.sensitivity.value, abs=1e-4)
+        assert found.specificity.value == pytest.approx(closed.specificity.value, abs=1e-4)
+        assert found.naive_sensitivity.value == pytest.approx(closed.naive_sensitivity.value)
+        assert found.prevalence.value == pytest.approx(closed.prevalence, abs=1e-4)
+
+
+def test_accuracy_of_a_second_test_needs_what_the_decision_went_by() -> None:
+    """Doctors look at the scan; correcting another score for itself alone leaves bias that the scan takes away."""
+    rng = np.random.default_rng(5)
+    y = rng.random(8000) < 0.3
+    scan, other = (rng.normal(1.5 * y, 1) for _ in range(2))
+    verified = rng.random(8000) < expit(-2 + 1.8 * scan)
+    hidden = _hidden(y, verified)
+    true = ((other >= 1)[y].mean(), (other < 1)[~y].mean(), auc(y, other).value)
+    alone, both = (
+        verified_accuracy(other, hidden, threshold=1, covariates=by, rng=np.random.default_rng(0), resamples=100)
+        for by in (None, scan)
+    )
+    assert both.sensitivity.low < true[0] < both.sensitivity.high
+    assert both.specificity.low < true[1] < both.specificity.high
+    assert both.prevalence.low < y.mean() < both.prevalence.high
+    assert abs(alone.prevalence.value - y.mean()) > 3 * abs(both.prevalence.value - y.mean())
+    assert alone.naive_specificity == both.naive_specificity
+    area = verified_auc(other, hidden, covariates=scan, rng=np.random.default_rng(0), resamples=60)
+    assert area.corrected.low < true[2] < area.corrected.high
+
+
+def test_rows_of_one_patient_are_drawn_together() -> None:
+    y, score, _, verified = _patients(300, 6)
+    hidden = _hidden(y, verified)
+    once = verified_auc(score, hidden, rng=np.random.default_rng(0), resamples=300).corrected
+    again = verified_auc(
+        np.tile(score, 3),
+        np.tile(hidden, 3),
+        cluster=np.tile(np.arange(300), 3),
+        rng=np.random.default_rng(0),
+        resamples=300,
+    ).corrected
+    assert again.high - again.low == pytest.approx(once.high - once.low, rel=0.15)
+
+
+def test_nothing_is_corrected_at_a_threshold_where_everybody_was_verified() -> None:
+    y, score, age, _ = _patients(500, 7)
+    for method in get_args(Correction):
+        found = verified_accuracy(
+            score, y.astype(float), threshold=0.3, covariates=age, method=method, rng=np.random.default_rng(0),
+            resamples=30,
+        )  # fmt: skip
+        assert found.sensitivity.value == pytest.approx((score >= 0.3)[y].mean())
+        assert found.specificity.value == pytest.approx((score < 0.3)[~y].mean())
 
 
 def _real() -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -140,3 +202,19 @@ def test_corrected_area_of_a_two_way_test_is_the_mean_of_its_corrected_accuracie
         found = verified_auc(test, outcome, method=method, rng=np.random.default_rng(0), resamples=40)
         both = (accuracy.sensitivity.value + accuracy.specificity.value) / 2
         assert found.corrected.value == pytest.approx(both, abs=1e-3)
+
+
+def test_real_thallium_scans_give_the_same_accuracy_by_every_correction() -> None:
+    test, outcome, covariates = _real()
+    closed = begg_greenes(test, outcome)
+    for method in get_args(Correction):
+        found = verified_accuracy(
+            test, outcome, threshold=1, method=method, rng=np.random.default_rng(0), resamples=100
+        )
+        assert found.sensitivity.value == pytest.approx(closed.sensitivity.value, abs=1e-3)
+        assert found.specificity.value == pytest.approx(closed.specificity.value, abs=1e-3)
+    more = verified_accuracy(
+        test, outcome, threshold=1, covariates=covariates, rng=np.random.default_rng(0), resamples=100
+    )
+    assert more.sensitivity.low < closed.sensitivity.value < more.sensitivity.high
+    assert more.specificity.low < closed.specificity.value < more.specificity.high

@@ -1,4 +1,4 @@
-"""Sets of answers that hold the true one as often as promised, and what is gained by not answering everyone.
+"""Sets of answers that hold the true one as often as promised.
 
 Split conformal prediction (Vovk et al. 2005; Angelopoulos and Bates 2023): the threshold is a quantile of 1 - predicted
 probability of the true class on patients that neither trained nor are to be predicted. If those and the new patients
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
-from myoscope.evaluate.estimate import Estimate, outcome_and_scores, probabilities, wilson_interval
+from myoscope.evaluate.estimate import Estimate, cluster_numbers, clustered_share, outcome_and_scores, probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,56 +72,26 @@ class SetAccuracy:
     empty: float
 
 
-def set_accuracy(outcome: ArrayLike, sets: NDArray[np.bool_]) -> SetAccuracy:
-    """Coverage and size of sets (n, 2) as `ConformalThresholds.sets` gives them."""
+def set_accuracy(outcome: ArrayLike, sets: NDArray[np.bool_], *, cluster: ArrayLike | None = None) -> SetAccuracy:
+    """Coverage and size of sets (n, 2) as `ConformalThresholds.sets` gives them; ``cluster`` (n,) names patients.
+
+    Raises
+    ------
+    InvalidValue
+        Not one set per row, or outcomes of one kind only.
+    """
     y, _ = outcome_and_scores(outcome)
     if sets.shape != (y.size, 2):
         raise InvalidValue(f"{y.size} patients need sets of shape ({y.size}, 2), got {sets.shape}")
     held = np.where(y, sets[:, 1], sets[:, 0])
     size = sets.sum(axis=1)
+    patient = cluster_numbers(cluster, y.size)
     return SetAccuracy(
-        wilson_interval(int(held.sum()), y.size),
-        wilson_interval(int(held[~y].sum()), int((~y).sum())),
-        wilson_interval(int(held[y].sum()), int(y.sum())),
+        clustered_share(held, patient),
+        clustered_share(held[~y], patient[~y]),
+        clustered_share(held[y], patient[y]),
         *(float(np.mean(size == k)) for k in (1, 2, 0)),
     )
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class RiskCoverage:
-    """Loss among the patients who are answered, over the share of them; the surest come first.
-
-    ``coverage`` (k,) and ``risk`` (k,); ``area`` is the mean risk over coverage, ``area_at_random`` what leaving
-    patients out by chance would give, ``area_best`` what knowing the loss would.
-    """
-
-    coverage: FloatArray
-    risk: FloatArray
-    area: float
-    area_at_random: float
-    area_best: float
-
-
-def risk_coverage(loss: ArrayLike, doubt: ArrayLike) -> RiskCoverage:
-    """What abstaining by a measure of doubt (n,) saves of a loss (n,), such as a squared error.
-
-    Of patients with equal doubt none goes before another: their loss is shared.
-
-    Raises
-    ------
-    InvalidValue
-        Missing numbers or unequal lengths.
-    """
-    lost, unsure = np.asarray(loss, np.float64), np.asarray(doubt, np.float64)
-    if lost.ndim != 1 or lost.shape != unsure.shape or not (np.isfinite(lost).all() and np.isfinite(unsure).all()):
-        raise InvalidValue("a loss and a measure of doubt are needed for every patient")
-    n = lost.size
-    coverage = np.arange(1, n + 1) / n
-    group = np.unique(unsure, return_inverse=True)[1]
-    shared = (np.bincount(group, lost) / np.bincount(group))[group]
-    risk = np.cumsum(shared[np.argsort(unsure, kind="stable")]) / np.arange(1, n + 1)
-    best = np.cumsum(np.sort(lost)) / np.arange(1, n + 1)
-    return RiskCoverage(coverage, risk, float(risk.mean()), float(lost.mean()), float(best.mean()))
 
 
 def _quantile(strangeness: FloatArray, miscoverage: float) -> float:

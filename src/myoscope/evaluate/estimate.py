@@ -82,13 +82,40 @@ def wilson_interval(events: int, n: int, *, level: float = 0.95) -> Estimate:
     """
     if not 0 <= events <= n or n < 1:
         raise InvalidValue(f"a proportion needs at least one trial and no more events than trials, got {events} of {n}")
-    z = float(ndtri((1 + level) / 2))
     share = events / n
+    low, high = _wilson(share, n, level)
+    return Estimate(share, low, high, n, "Wilson", events, level, math.sqrt(share * (1 - share) / n))
+
+
+def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
+    z = float(ndtri((1 + level) / 2))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     # At the ends the formula gives 0 and 1 only up to rounding.
-    low, high = (0.0 if events == 0 else middle - half), (1.0 if events == n else middle + half)
-    return Estimate(share, low, high, n, "Wilson", events, level, math.sqrt(share * (1 - share) / n))
+    return (0.0 if share == 0 else middle - half), (1.0 if share == 1 else middle + half)
+
+
+def clustered_share(events: BoolArray, cluster: NDArray[np.intp], *, level: float = 0.95) -> Estimate:
+    """A proportion of rows (n,), of whose ``cluster`` (n,) some have several rows, with Wilson's interval.
+
+    What rows of one patient have in common makes them count for fewer: the interval is that of n divided by the design
+    effect, the variance between clusters over that of independent rows (Rao and Scott, Biometrics 1992;48:577).
+
+    Raises
+    ------
+    InvalidValue
+        No rows.
+    """
+    plain = wilson_interval(int(events.sum()), events.size, level=level)
+    rows_of = np.unique(cluster, return_inverse=True)[1]
+    k, n, share = int(rows_of.max()) + 1, events.size, plain.value
+    if k == n or k < 2 or not 0 < share < 1:
+        return plain
+    apart = np.bincount(rows_of, events - share)
+    effect = max(k / (k - 1) * float((apart**2).sum()) / (n * share * (1 - share)), 1.0)
+    fewer = _wilson(share, n / effect, level)
+    return Estimate(share, *fewer, n, "Wilson, clustered", int(events.sum()), level,
+                    math.sqrt(share * (1 - share) * effect / n))  # fmt: skip
 
 
 def outcome_and_scores(outcome: ArrayLike, *scores: ArrayLike) -> tuple[BoolArray, FloatArray]:

@@ -3,7 +3,8 @@
 Give the outcome, the scores that compete, and which of them is the reference; get discrimination with a paired test
 against the reference, sensitivity at the reference's specificity and the reverse, calibration, reclassification and net
 benefit, each with its interval, as a table in Markdown; and ROC curves, calibration curves and decision curves as a
-picture.
+picture. Of a score that says how unsure it is, what abstaining saves is in the table and drawn; curves of explanations
+that were tried come into both as well.
 """
 
 from __future__ import annotations
@@ -20,18 +21,17 @@ from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.evaluate.auc import aucs
 from myoscope.evaluate.bootstrap import bootstrap
-from myoscope.evaluate.calibration import Calibration, calibration, calibration_curve
+from myoscope.evaluate.calibration import Calibration, calibration
 from myoscope.evaluate.estimate import BoolArray, Estimate, cluster_numbers, outcome_and_scores, probabilities
+from myoscope.evaluate.explained_curves import ExplainedCurves
 from myoscope.evaluate.reclassification import Reclassification, category_free_nri, idi
+from myoscope.evaluate.risk_coverage import RiskCoverageBand, risk_coverage_band
 from myoscope.evaluate.roc import (
     MatchedAccuracy,
-    roc_curve,
     sensitivity_at_matched_specificity,
     specificity_at_matched_sensitivity,
 )
-from myoscope.evaluate.utility import decision_curve, weighted_net_benefit
-
-_COLOURS = ("#1b6ca8", "#c4572b", "#3a8f5c", "#7b5ea7", "#8a8a8a")
+from myoscope.evaluate.utility import weighted_net_benefit
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,19 +39,21 @@ class Score:
     """One competitor: its name, a score (n,), higher where the outcome is likelier, and the same as a probability.
 
     ``probability`` (n,) is None for a score that is none (TPD); calibration, reclassification and net benefit are then
-    not said of it. ``threshold`` is the usual cut of the score, where it has one.
+    not said of it. ``threshold`` is the usual cut of the score, where it has one. ``doubt`` (n,) is higher where a
+    model would rather abstain.
     """
 
     name: str
     score: FloatArray
     probability: FloatArray | None = None
     threshold: float | None = None
+    doubt: FloatArray | None = None
 
     @classmethod
-    def of_probability(cls, name: str, probability: ArrayLike) -> Score:
-        """A model that predicts probabilities."""
+    def of_probability(cls, name: str, probability: ArrayLike, *, doubt: ArrayLike | None = None) -> Score:
+        """A model that predicts probabilities, and perhaps says where it would rather not."""
         p = np.asarray(probability, np.float64)
-        return cls(name, p, p)
+        return cls(name, p, p, doubt=None if doubt is None else np.asarray(doubt, np.float64))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,11 +69,15 @@ class PaperRow:
     nri: Reclassification | None
     idi: Reclassification | None
     net_benefit: Estimate | None
+    abstaining: RiskCoverageBand | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Paper:
-    """The comparison: one `PaperRow` per score. ``unit`` says what was counted, ``threshold`` where net benefit is."""
+    """The comparison: one `PaperRow` per score. ``unit`` says what was counted, ``threshold`` where net benefit is.
+
+    ``explained`` are curves of explanations of one of the models, by method.
+    """
 
     rows: tuple[PaperRow, ...]
     reference: str
@@ -83,6 +89,7 @@ class Paper:
     outcome: BoolArray
     scores: tuple[Score, ...]
     cluster: np.ndarray[tuple[int], np.dtype[np.intp]]
+    explained: tuple[ExplainedCurves, ...] = ()
 
     def row(self, name: str) -> PaperRow:
         """The row of one score.
@@ -139,54 +146,21 @@ class Paper:
         for part, label in (("events", "events"), ("nonevents", "nonevents"), ("total", "total")):
             line(f"IDI, {label}", [_signed(getattr(r.idi, part)) if r.idi else "" for r in rows])
         line(f"net benefit at {self.threshold:g}", [_said(r.net_benefit) if r.net_benefit else "" for r in rows])
+        line(
+            "Brier score saved by leaving out the most doubtful, mean over coverage",
+            [_signed(r.abstaining.saved, digits=4) if r.abstaining else "" for r in rows],
+        )
         if any(row.calibration for row in rows):
             lines += ["", "ICI, E90 and ECE cannot be negative; noise adds to them, so their intervals lie high."]
+        if self.explained:
+            lines += ["", *_lines_of_explanations(self.explained)]
         return "\n".join(lines) + "\n"
 
     def draw(self, path: Path, *, rng: np.random.Generator, title: str = "", resamples: int = 300) -> None:
-        """ROC, calibration and decision curves of all scores in one picture (PNG or SVG by the name of the file)."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        """Every curve there is, in one picture (PNG or SVG by the name of the file): see `draw_paper`."""
+        from myoscope.evaluate.paper_figure import draw_paper
 
-        coloured = [(score, _COLOURS[n % len(_COLOURS)]) for n, score in enumerate(self.scores)]
-        probable = [(s.name, s.probability, c) for s, c in coloured if s.probability is not None]
-        figure = Figure(figsize=(4.2 * (3 if probable else 1), 4.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(1, 3 if probable else 1, squeeze=False)[0]
-        for (score, colour), row in zip(coloured, self.rows, strict=True):
-            curve = roc_curve(self.outcome, score.score)
-            axes[0].plot(
-                1 - curve.specificity, curve.sensitivity, color=colour, lw=1.6, label=f"{row.name}, {row.auc.value:.3f}"
-            )
-            if score.threshold is not None:
-                called = score.score >= score.threshold
-                axes[0].plot(called[~self.outcome].mean(), called[self.outcome].mean(), "o", color=colour, ms=5)
-        axes[0].plot([0, 1], [0, 1], color="#bbbbbb", lw=0.8)
-        axes[0].set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axes[0].legend(loc="lower right", fontsize=8, title="AUC", title_fontsize=8, frameon=False)
-        for name, p, colour in probable:
-            smooth = calibration_curve(self.outcome, p, rng=rng, resamples=resamples, cluster=self.cluster)
-            axes[1].fill_between(smooth.predicted, smooth.low, smooth.high, color=colour, alpha=0.15, lw=0)
-            axes[1].plot(smooth.predicted, smooth.observed, color=colour, lw=1.6, label=name)
-            axes[1].plot(smooth.group_predicted, smooth.group_observed, "o", color=colour, ms=3)
-            use = decision_curve(self.outcome, p, rng=rng, resamples=resamples, cluster=self.cluster)
-            axes[2].plot(use.threshold, use.net_benefit, color=colour, lw=1.6, label=name)
-            axes[2].fill_between(use.threshold, use.low, use.high, color=colour, alpha=0.15, lw=0)
-        if probable:
-            axes[1].plot([0, 1], [0, 1], color="#bbbbbb", lw=0.8)
-            axes[1].set(xlabel="predicted", ylabel="observed", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-            axes[1].legend(loc="upper left", fontsize=8, frameon=False)
-            axes[2].plot(use.threshold, use.treat_all, color="#555555", lw=0.9, ls="--", label="everybody")
-            axes[2].axhline(0, color="#555555", lw=0.9, label="nobody")
-            top = max(float(self.outcome.mean()), 0.05)
-            axes[2].set(
-                xlabel="threshold probability", ylabel="net benefit", xlim=(0, 1), ylim=(-0.25 * top, 1.1 * top)
-            )
-            axes[2].legend(loc="upper right", fontsize=8, frameon=False)
-        if title:
-            figure.suptitle(title, fontsize=10)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=110)
+        draw_paper(self, path, rng=rng, title=title, resamples=resamples)
 
 
 def paper(
@@ -198,12 +172,13 @@ def paper(
     cluster: ArrayLike | None = None,
     unit: str = "patients",
     threshold: float = 0.5,
+    explained: Sequence[ExplainedCurves] = (),
     resamples: int = 1000,
 ) -> Paper:
     """Compare scores of the same rows with a reference among them.
 
     ``cluster`` names the patient of each row where a patient has several. ``unit`` says what a row is; net benefit is
-    said at ``threshold``.
+    said at ``threshold``. ``explained`` are curves of explanations to stand beside.
 
     Raises
     ------
@@ -221,7 +196,7 @@ def paper(
     rows = []
     for number, score in enumerate(scores):
         against = number != old
-        sensitivity = specificity = calibrated = nri = discrimination = benefit = None
+        sensitivity = specificity = calibrated = nri = discrimination = benefit = abstaining = None
         if against and cut is not None:
             sensitivity, specificity = (
                 at_match(
@@ -246,6 +221,10 @@ def paper(
                 cluster=patient,
                 n_events=int(y.sum()),
             )
+            if score.doubt is not None:
+                abstaining = risk_coverage_band(
+                    (p - y) ** 2, score.doubt, rng=rng, resamples=resamples, cluster=patient
+                )
             if against and old_p is not None:
                 nri = category_free_nri(y, p, old_p, rng=rng, resamples=resamples, cluster=patient)
                 discrimination = idi(y, p, old_p, rng=rng, resamples=resamples, cluster=patient)
@@ -260,11 +239,34 @@ def paper(
                 nri,
                 discrimination,
                 benefit,
+                abstaining,
             )
         )
     return Paper(
-        tuple(rows), reference, y.size, int(y.sum()), int(patient.max()) + 1, unit, threshold, y, tuple(scores), patient
+        tuple(rows),
+        reference,
+        y.size,
+        int(y.sum()),
+        int(patient.max()) + 1,
+        unit,
+        threshold,
+        y,
+        tuple(scores),
+        patient,
+        tuple(explained),
     )
+
+
+def _lines_of_explanations(explained: Sequence[ExplainedCurves]) -> list[str]:
+    """Areas under the curves of explanations as a table; the same draws for every method."""
+    lines = [
+        "| explained by | patients | area when deleted | area when inserted |",
+        "|---|---|---|---|",
+    ]
+    for one in explained:
+        areas = (one.area(which, rng=np.random.default_rng(0)) for which in ("deletion", "insertion"))
+        lines.append(f"| {one.method} | {one.n} | " + " | ".join(_said(area) for area in areas) + " |")
+    return [*lines, "", "A faithful explanation has a small area when deleted and a large one when inserted."]
 
 
 def _said(e: Estimate) -> str:
@@ -273,8 +275,8 @@ def _said(e: Estimate) -> str:
     return f"{e.value:.3f} (no interval)" if math.isnan(e.low) else f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})"
 
 
-def _signed(e: Estimate | None) -> str:
-    return "" if e is None else f"{e.value:+.3f} ({e.low:+.3f} to {e.high:+.3f})"
+def _signed(e: Estimate | None, *, digits: int = 3) -> str:
+    return "" if e is None else f"{e.value:+.{digits}f} ({e.low:+.{digits}f} to {e.high:+.{digits}f})"
 
 
 def _percent(e: Estimate) -> str:

@@ -6,6 +6,8 @@ learn "this camera means illness" where patients of one camera were iller. Two q
 * *decodable*: how well does a linear model read the attribute from the network's features in patients that it was not
   fitted on?
 * *leans*: at equal truth (outcome and true deficit), does the predicted log-odds still differ with the attribute?
+
+What has several levels (site, camera) is asked level by level against all others, and as a whole.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 from myoscope.core import InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.evaluate.auc import auc
-from myoscope.evaluate.bootstrap import Statistic, bootstrap
-from myoscope.evaluate.estimate import BoolArray, Estimate, binary, cluster_numbers
+from myoscope.evaluate.bootstrap import Statistic, bootstrap, resampled
+from myoscope.evaluate.estimate import BoolArray, Estimate, binary, cluster_numbers, clustered_share
 
+LEAST_PER_LEVEL = 10
+"""Patients of a level, and of the others, that an audit of it needs."""
 _FOLDS = 5
 _MOST_STEPS = 30
 
@@ -60,18 +64,109 @@ def audit_shortcut(
         Missing numbers, or an attribute that all or none have.
     """
     a = binary(attribute)
-    x, z, t = (np.asarray(v, np.float64) for v in (features, log_odds, truth))
-    t = t.reshape(a.size, -1)
     if a.all() or not a.any():
         raise InvalidValue(f"all patients are alike in {name}; nothing can be read or leant on")
-    if x.ndim != 2 or len(x) != a.size or z.shape != a.shape:
-        raise InvalidValue(f"{a.size} patients need features and a prediction each, got {x.shape} and {z.shape}")
-    if not (np.isfinite(x).all() and np.isfinite(z).all() and np.isfinite(t).all()):
-        raise InvalidValue("an audit needs every feature, prediction and truth; leave the others out and say how many")
+    x, z, t = _audited(features, log_odds, truth, a.size)
     cluster = cluster_numbers(patient, a.size)
     decodable = auc(a, cross_fitted(x, a, cluster, rng=rng), cluster=cluster)
-    (lean,) = bootstrap(_coefficient(z, a, t), a.size, rng=rng, resamples=resamples, cluster=cluster)
+    (lean,) = bootstrap(_coefficients(z, a[:, None], t), a.size, rng=rng, resamples=resamples, cluster=cluster)
     return Shortcut(name, decodable, lean)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelAudit:
+    """An attribute of several levels: each level against all others, and as a whole.
+
+    ``read`` is the share of rows whose level is read right from the features, ``commonest`` the share of the commonest
+    level, which guessing gets right. ``p_lean`` is the probability of so unlike predictions by chance if at equal truth
+    the levels were alike (Wald's test with the covariance of a bootstrap). ``left_out`` are levels of too few patients.
+    """
+
+    attribute: str
+    levels: tuple[Shortcut, ...]
+    read: Estimate
+    commonest: float
+    p_lean: float
+    left_out: tuple[str, ...] = ()
+
+
+def audit_levels(
+    name: str,
+    levels: ArrayLike,
+    features: ArrayLike,
+    log_odds: ArrayLike,
+    truth: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    patient: ArrayLike | None = None,
+    resamples: int = 500,
+) -> LevelAudit:
+    """Both questions about an attribute of several levels (n,), as words; the rest as `audit_shortcut`.
+
+    Levels of fewer than 10 patients are left out, their rows with them.
+
+    Raises
+    ------
+    InvalidValue
+        Missing numbers, or fewer than two levels of enough patients.
+    """
+    word = np.asarray(levels).astype(str)
+    x, z, t = _audited(features, log_odds, truth, word.size)
+    cluster = cluster_numbers(patient, word.size)
+    patients_of = {str(one): np.unique(cluster[word == one]).size for one in np.unique(word)}
+    kept = [one for one, n in patients_of.items() if n >= LEAST_PER_LEVEL]
+    if len(kept) < 2:
+        raise InvalidValue(
+            f"an audit of {name} needs two levels of {LEAST_PER_LEVEL} patients; there are "
+            + ", ".join(f"{n} of {one or 'no'} {name}" for one, n in patients_of.items())
+        )
+    rows = np.isin(word, kept)
+    word, x, z, t, cluster = word[rows], x[rows], z[rows], t[rows], cluster_numbers(cluster[rows], int(rows.sum()))
+    found, readings = [], []
+    for one in kept:
+        here = word == one
+        readings.append(cross_fitted(x, here, cluster, rng=rng))
+        decodable = auc(here, readings[-1], cluster=cluster)
+        (lean,) = bootstrap(
+            _coefficients(z, here[:, None], t), word.size, rng=rng, resamples=resamples, cluster=cluster
+        )
+        found.append(Shortcut(f"{name}: {one}", decodable, lean))
+    right = np.asarray(kept)[np.argmax(readings, axis=0)] == word
+    # The first level is what the others are compared with.
+    dummies = np.stack([word == one for one in kept[1:]], axis=1)
+    return LevelAudit(
+        name,
+        tuple(found),
+        clustered_share(right, cluster),
+        float(max(np.mean(word == one) for one in kept)),
+        _p_alike(_coefficients(z, dummies, t), word.size, rng, resamples, cluster),
+        tuple(one for one in patients_of if one not in kept),
+    )
+
+
+def _p_alike(
+    statistic: Statistic, n: int, rng: np.random.Generator, resamples: int, cluster: NDArray[np.intp]
+) -> float:
+    """Probability of coefficients as far from 0 by chance."""
+    from scipy import stats  # takes a second to load
+
+    value = statistic(np.ones((1, n)))[0]
+    drawn = resampled(statistic, n, resamples, rng=rng, cluster=cluster).reshape(resamples, value.size)
+    spread = np.atleast_2d(np.cov(drawn.T))
+    return float(stats.chi2.sf(value @ np.linalg.pinv(spread) @ value, value.size))
+
+
+def _audited(
+    features: ArrayLike, log_odds: ArrayLike, truth: ArrayLike, n: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Features (n, k), log-odds (n,) and truth (n, m), refused where a number is missing."""
+    x, z, t = (np.asarray(v, np.float64) for v in (features, log_odds, truth))
+    if x.ndim != 2 or len(x) != n or z.shape != (n,) or len(t) != n:
+        raise InvalidValue(f"{n} patients need features and a prediction each, got {x.shape} and {z.shape}")
+    t = t.reshape(n, -1)
+    if not (np.isfinite(x).all() and np.isfinite(z).all() and np.isfinite(t).all()):
+        raise InvalidValue("an audit needs every feature, prediction and truth; leave the others out and say how many")
+    return x, z, t
 
 
 def cross_fitted(
@@ -110,16 +205,16 @@ def _ridge_logistic(design: FloatArray, y: BoolArray, ridge: float) -> FloatArra
     return beta
 
 
-def _coefficient(z: FloatArray, attribute: BoolArray, truth: FloatArray) -> Statistic:
-    """Coefficient of the attribute in a linear regression of the log-odds on truth and attribute, by weights."""
-    design = np.column_stack([np.ones(z.size), truth, attribute])
-    k = design.shape[1]
+def _coefficients(z: FloatArray, attributes: BoolArray, truth: FloatArray) -> Statistic:
+    """Coefficients of attributes (n, j) in a linear regression of the log-odds on truth and attributes, by weights."""
+    design = np.column_stack([np.ones(z.size), truth, attributes])
+    k, wanted = design.shape[1], attributes.shape[1]
     products = (design[:, :, None] * design[:, None, :]).reshape(z.size, -1)
 
     def statistic(weights: FloatArray) -> FloatArray:
         left = (weights @ products).reshape(-1, k, k) + 1e-9 * np.eye(k)
         right = weights @ (design * z[:, None])
-        found: FloatArray = np.linalg.solve(left, right[:, :, None])[:, -1, :]
+        found: FloatArray = np.linalg.solve(left, right[:, :, None])[:, -wanted:, 0]
         return found
 
     return statistic
@@ -136,3 +231,17 @@ def shortcut_lines(found: Sequence[Shortcut]) -> list[str]:
             for s in found
         ),
     ]
+
+
+def level_lines(found: Sequence[LevelAudit]) -> list[str]:
+    """What is said of attributes of several levels as a whole, a sentence each, to stand under the table."""
+    lines = []
+    for one in found:
+        p = "< 0.001" if one.p_lean < 0.001 else f"{one.p_lean:.3f}"
+        left = f"; too few of {', '.join(one.left_out)}" if one.left_out else ""
+        lines.append(
+            f"* {one.attribute}: read right in {100 * one.read.value:.0f} % ({100 * one.read.low:.0f} to "
+            f"{100 * one.read.high:.0f}; guessing the commonest {100 * one.commonest:.0f} %); at equal truth "
+            f"predictions are alike among all {len(one.levels)} levels: p {p}{left}."
+        )
+    return lines

@@ -8,14 +8,16 @@ angiography can still bias them.
 * Two-way tests: Begg and Greenes, Biometrics 1983;39:207, with their variance on the logit scale.
 * Scores: imputation, inverse probability weighting and the doubly robust combination of both (semiparametric efficient;
   Alonzo and Pepe, J R Stat Soc C 2005;54:173). The models of disease and of verification are logistic in the score and
-  the covariates; the interval is a bootstrap of patients with both models fitted anew.
+  the covariates; the interval is a bootstrap of patients with both models fitted anew. At a threshold they give
+  sensitivity and specificity corrected for more than the test itself.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,7 +29,7 @@ from myoscope.evaluate.bootstrap import bootstrap
 from myoscope.evaluate.calibration import logistic_fit
 from myoscope.evaluate.estimate import BoolArray, Estimate, binary, wilson_interval
 
-AucMethod = Literal["imputed", "weighted", "doubly robust"]
+Correction = Literal["imputed", "weighted", "doubly robust"]
 
 _LEAST_CHANCE = 0.01  # of being verified; rarer strata would carry a hundred times their weight
 
@@ -101,13 +103,15 @@ def verified_auc(
     *,
     rng: np.random.Generator,
     covariates: ArrayLike | None = None,
-    method: AucMethod = "doubly robust",
+    method: Correction = "doubly robust",
+    cluster: ArrayLike | None = None,
     resamples: int = 500,
     level: float = 0.95,
 ) -> VerifiedAuc:
     """Area under the ROC curve of a score, corrected for verification that depends on it and on covariates.
 
-    ``outcome`` (n,) is 0, 1, or NaN where not verified; ``covariates`` (n, m) are what else the decision went by.
+    ``outcome`` (n,) is 0, 1, or NaN where not verified; ``covariates`` (n, m) are what else the decision went by;
+    ``cluster`` (n,) names the patient where one has several rows.
 
     Raises
     ------
@@ -116,12 +120,7 @@ def verified_auc(
     """
     x = np.asarray(score, np.float64)
     y, verified = _outcome(outcome, x.size)
-    more = np.empty((x.size, 0)) if covariates is None else np.asarray(covariates, np.float64).reshape(x.size, -1)
-    if not (np.isfinite(x).all() and np.isfinite(more).all()):
-        raise InvalidValue("a missing score or covariate cannot be corrected for; leave those patients out")
-    if method not in ("imputed", "weighted", "doubly robust"):
-        raise InvalidValue(f"the area is imputed, weighted or doubly robust, not {method!r}")
-    design = np.column_stack([np.ones(x.size), _standardised(np.column_stack([x, more]))])
+    shared_out = _shared_out(x, y, verified, covariates, method)
     order = np.argsort(x, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(x[order]) > 0])
 
@@ -136,24 +135,117 @@ def verified_auc(
 
     def statistic(weights: FloatArray) -> FloatArray:
         known = weights * verified
-        naive = area(known * y, known * ~y)
-        disease = expit(logistic_fit(design, y & verified, known) @ design.T)
-        seen = expit(logistic_fit(design, verified, weights) @ design.T)
-        weight = verified / np.maximum(seen, _LEAST_CHANCE)
-        if method == "imputed":
-            ill = weights * np.where(verified, y, disease)
-            well = weights * np.where(verified, ~y, 1 - disease)
-        elif method == "weighted":
-            ill, well = weights * weight * y, weights * weight * ~y
-        else:
-            ill = weights * (weight * y + (1 - weight) * disease)
-            well = weights * (weight * ~y + (1 - weight) * (1 - disease))
-        return np.stack([naive, area(ill, well)], axis=1)
+        return np.stack([area(known * y, known * ~y), area(*shared_out(weights))], axis=1)
 
     naive, corrected = bootstrap(
-        statistic, x.size, rng=rng, resamples=resamples, n_events=int((y & verified).sum()), level=level
+        statistic,
+        x.size,
+        rng=rng,
+        resamples=resamples,
+        cluster=cluster,
+        n_events=int((y & verified).sum()),
+        level=level,
     )
     return VerifiedAuc(naive, corrected, x.size, int(verified.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedOperating:
+    """Sensitivity and specificity of a score at a threshold among the verified alone, and corrected.
+
+    ``prevalence`` of the outcome is the corrected one of everybody.
+    """
+
+    naive_sensitivity: Estimate
+    naive_specificity: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    prevalence: Estimate
+    n: int
+    n_verified: int
+
+
+def verified_accuracy(
+    score: ArrayLike,
+    outcome: ArrayLike,
+    *,
+    threshold: float,
+    rng: np.random.Generator,
+    covariates: ArrayLike | None = None,
+    method: Correction = "doubly robust",
+    cluster: ArrayLike | None = None,
+    resamples: int = 500,
+    level: float = 0.95,
+) -> VerifiedOperating:
+    """Sensitivity and specificity of a score that is positive from ``threshold``, corrected as by `verified_auc`.
+
+    For a test of two results and no covariates the corrected values are those of `begg_greenes`.
+
+    Raises
+    ------
+    InvalidValue
+        As `verified_auc`.
+    """
+    x = np.asarray(score, np.float64)
+    y, verified = _outcome(outcome, x.size)
+    shared_out = _shared_out(x, y, verified, covariates, method)
+    positive = (x >= threshold).astype(np.float64)
+
+    def statistic(weights: FloatArray) -> FloatArray:
+        known = weights * verified
+        ill, well = shared_out(weights)
+        found = [_share(known * y, positive), _share(known * ~y, 1 - positive), _share(ill, positive)]
+        found += [_share(well, 1 - positive), ill.sum(axis=1) / weights.sum(axis=1)]
+        return np.stack(found, axis=1)
+
+    naive_sensitivity, naive_specificity, sensitivity, specificity, prevalence = bootstrap(
+        statistic,
+        x.size,
+        rng=rng,
+        resamples=resamples,
+        cluster=cluster,
+        n_events=int((y & verified).sum()),
+        level=level,
+    )
+    return VerifiedOperating(
+        naive_sensitivity, naive_specificity, sensitivity, specificity, prevalence, x.size, int(verified.sum())
+    )
+
+
+def _share(weights: FloatArray, of: FloatArray) -> FloatArray:
+    """Weighted share (resample,) of rows that are ``of`` (row,), NaN where nobody has weight."""
+    total = weights.sum(axis=1)
+    share: FloatArray = np.where(total > 0, weights @ of / np.where(total > 0, total, 1), np.nan)
+    return share
+
+
+def _shared_out(
+    x: FloatArray, y: BoolArray, verified: BoolArray, covariates: ArrayLike | None, method: Correction
+) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
+    """How much of each row is ill and how much is well (resample, row), as functions of weights (resample, row)."""
+    more = np.empty((x.size, 0)) if covariates is None else np.asarray(covariates, np.float64).reshape(x.size, -1)
+    if not (np.isfinite(x).all() and np.isfinite(more).all()):
+        raise InvalidValue("a missing score or covariate cannot be corrected for; leave those patients out")
+    if method not in get_args(Correction):
+        raise InvalidValue(f"a correction is imputed, weighted or doubly robust, not {method!r}")
+    design = np.column_stack([np.ones(x.size), _standardised(np.column_stack([x, more]))])
+
+    def parts(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        if method != "weighted":
+            disease = expit(logistic_fit(design, y & verified, weights * verified) @ design.T)
+        if method == "imputed":
+            return weights * np.where(verified, y, disease), weights * np.where(verified, ~y, 1 - disease)
+        # Where everybody was verified there is nothing to weigh by, and no logistic curve to fit.
+        seen = np.ones((1, 1)) if verified.all() else expit(logistic_fit(design, verified, weights) @ design.T)
+        weight = verified / np.maximum(seen, _LEAST_CHANCE)
+        if method == "weighted":
+            return weights * weight * y, weights * weight * ~y
+        return (
+            weights * (weight * y + (1 - weight) * disease),
+            weights * (weight * ~y + (1 - weight) * (1 - disease)),
+        )
+
+    return parts
 
 
 def _outcome(outcome: ArrayLike, n: int) -> tuple[BoolArray, BoolArray]:
