@@ -1,48 +1,75 @@
 """Solve the constants of 95 % intervals on virtual patients and write them into the package.
 
-    python docs/make/calibrate_intervals.py --registry DIR [--keep FOLDER]
+    python docs/make/calibrate_intervals.py [--keep FOLDER]
 
 Rewrites `src/myoscope/quantify/interval_constants.py`. Volumes and ejection fractions are held to the truth: mean and
-spread of their error are fitted to how soft and noisy the image is and how small the heart, on one half of the tier
-``full`` of the reference registry (the ungated cavity: on patients made for it). Perfusion deficits, scores and phases
-are held to what the same patient's image gives without noise: how far drawn figures are to be taken back, and
-how many of their standard deviations hold 95 %. The patients are not those of any validation.
+spread of their error are fitted to how soft and noisy the image is and how small the heart, for each kind of camera.
+Perfusion deficits, scores and phases are held to what the same patient's image gives without noise: how far drawn
+figures are to be taken back and how many of their standard deviations hold 95 %, or, for phases, which noise makes most
+of, between which lines 95 % lie. `validate_intervals.py` tests them on the same patients in halves, each with constants
+of the other.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from function_rows import FunctionRows, function_rows
 from measured_patients import Array, Row, flat, measured_patients
 
-from myoscope import io
-from myoscope.quantify.error_model import DrawCalibration, ErrorModel
+from myoscope.quantify.drawn_interval import interval_without_noise
+from myoscope.quantify.error_model import DrawCalibration, ErrorModel, NoiseAddition
 from myoscope.quantify.volume_intervals import ANY_CAMERA
 from myoscope.simulate.sites import SITES
 
 CONSTANTS = Path(__file__).parents[2] / "src/myoscope/quantify/interval_constants.py"
 SEED = 7101
 POPULATIONS = ("all", "referred")
-_FAR_MM = 20.0  # a heart found elsewhere is a failed contour and not a measurement
+FAR_MM = 20.0  # a heart found elsewhere is a failed contour and not a measurement
+_SIZES = (0.4, 0.65, 0.85)  # quantiles of a figure between which scans are alike in size
 LEAST_PATIENTS = 50  # of one kind of camera, for constants of its own
-_LEAST = {"TPD": 0.3, "SCORE": 0.5, "PHASE": 0.3, "ENTROPY": 0.01}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure whose interval rests on draws: what it is called, where its draws stand, and its highest value.
+
+    ``least`` is the least spread that is believed; ``mostly_noise`` figures have lines in place of spreads.
+    """
+
+    label: str
+    draws: str
+    place: int
+    key: str
+    highest: float
+    least: float = 0.0
+    mostly_noise: bool = False
+
+
+DRAWN = {
+    "TPD_DRAWS": Drawn("TPD", "tpd_draws", 0, "tpd_percent", 100.0, 0.3),
+    "SCORE_DRAWS": Drawn("SSS", "tpd_draws", 1, "summed_score", 68.0, 0.5),
+    "PHASE_SD_NOISE": Drawn("phase SD", "phase_draws", 0, "phase_sd_deg", 180.0, mostly_noise=True),
+    "PHASE_BANDWIDTH_NOISE": Drawn(
+        "phase bandwidth", "phase_draws", 1, "phase_bandwidth_deg", 360.0, mostly_noise=True
+    ),
+    "PHASE_ENTROPY_NOISE": Drawn("phase entropy", "phase_draws", 2, "phase_entropy", 1.0, mostly_noise=True),
+}
 
 _TEXT = '''"""Constants of intervals, solved on virtual patients.
 
-EDV, ESV and EF: {studies} studies of {patients} patients, half of the reference registry as far as it was made.
-The rest: {n} patients, half of them sent to angiography (seed {seed}).
+{n:,} patients, half of them sent to angiography (seed {seed}).
 
 Written by `python docs/make/calibrate_intervals.py`; do not edit by hand.
 """
 
 from __future__ import annotations
 
-from myoscope.quantify.error_model import DrawCalibration, ErrorModel
+from myoscope.quantify.error_model import DrawCalibration, ErrorModel, NoiseAddition
 
 {lines}
 '''
@@ -81,53 +108,161 @@ def error_model(error: Array, fwhm_mm: Array, volume_mL: Array, noise: Array) ->
     return model(best, float(np.quantile(np.abs(off(best)), 0.95)))
 
 
-def by_camera(rows: FunctionRows, what: str, volume: str) -> dict[str, ErrorModel]:
-    """The error of ``what`` for each kind of camera with enough patients, and over all, which is for any other."""
-    camera = np.array([SITES[site].camera for site in rows.site])
-    noise = np.nan_to_num(rows.figures["gate_noise"], nan=0.1)
+@dataclass(frozen=True, slots=True)
+class OfTruth:
+    """A figure that is held to the truth: what it is in a scan and in truth, the size and softness that tell its error.
+
+    Errors are logarithms of measured over true, or points of a ``difference``.
+    """
+
+    measured: Callable[[Row], float]
+    true: Callable[[Row], float]
+    size: str = "edv_mL"
+    softness: str = "fwhm_mm"
+    difference: bool = False
+
+    def error(self, row: Row, scan: Row) -> float:
+        measured, true = self.measured(scan), self.true(row["truth"])
+        return measured - true if self.difference else float(np.log(max(measured, 1.0) / true))
+
+
+def _stroke_mL(volumes: Row) -> float:
+    return float(volumes["edv_mL"] - volumes["esv_mL"])
+
+
+HELD_TO_TRUTH = {
+    "EDV_ERROR": OfTruth(itemgetter("edv_mL"), itemgetter("edv_mL")),
+    "ESV_ERROR": OfTruth(itemgetter("esv_mL"), itemgetter("esv_mL"), size="esv_mL"),
+    "STROKE_ERROR": OfTruth(_stroke_mL, _stroke_mL),
+    "EF_ERROR": OfTruth(itemgetter("ef_percent"), itemgetter("ef_percent"), difference=True),
+    "STILL_ERROR": OfTruth(itemgetter("still_mL"), itemgetter("mean_mL"), size="still_mL", softness="still_fwhm_mm"),
+}
+VolumeConstants = dict[str, dict[str, ErrorModel]]
+
+
+def volume_constants(pairs: Sequence[tuple[Row, Row]]) -> VolumeConstants:
+    """The constants of volumes and ejection fraction by their names in the package."""
+    gated = [(row, scan) for row, scan in pairs if scan.get("edv_mL") is not None]
+    return {name: by_camera(gated, what) for name, what in HELD_TO_TRUTH.items()}
+
+
+def by_camera(pairs: Sequence[tuple[Row, Row]], what: OfTruth) -> dict[str, ErrorModel]:
+    """The error of a figure for each kind of camera with enough patients, and over all, which is for any other."""
+    camera = np.array([SITES[row["site"]].camera for row, _ in pairs])
+    error = np.array([what.error(row, scan) for row, scan in pairs])
+    scans = [scan for _, scan in pairs]
+    softness, size = column(scans, what.softness), np.maximum(column(scans, what.size), 1.0)
+    noise = np.nan_to_num(column(scans, "gate_noise"), nan=0.1)
+    if what.size == "still_mL":
+        noise = np.full(len(pairs), 0.1)
     models = {}
     for kind in (ANY_CAMERA, *sorted(set(camera.tolist()))):
         own = (camera == kind) | (kind == ANY_CAMERA)
-        if np.unique(rows.patient[own]).size < LEAST_PATIENTS:
-            print(f"{what}: too few patients of {kind} for constants of their own")
-            continue
-        figures = (rows.figures["fwhm_mm"][own], rows.figures[volume][own], noise[own])
-        models[kind] = error_model(rows.error[what][own], *figures)
+        if own.sum() >= LEAST_PATIENTS:
+            models[kind] = error_model(error[own], softness[own], size[own], noise[own])
     return models
 
 
 def draw_calibration(figures: Array, least: float) -> DrawCalibration:
     """How drawn figures become an interval that holds what the image gives without noise in 95 %.
 
-    ``figures`` (scan, 4): measured, mean and spread of what was drawn, and without noise.
+    ``figures`` (scan, 4): measured, mean and spread of what was drawn, and without noise. Of the shares of the measured
+    figure that may be added to the spread, the one with which small and large figures are held alike is taken.
     """
     measured, mean, spread, quiet = figures.T
-    excess = np.maximum(mean - measured, 0)
-    sd = np.maximum(spread, least)
-    tells = excess > 0.1 * sd
-    unbias = 1.0
-    if tells.any():
-        weight = 1 / sd[tells] ** 2
-        unbias = float((weight * excess[tells] * (measured - quiet)[tells]).sum() / (weight * excess[tells] ** 2).sum())
-        unbias = float(np.clip(unbias, 0.0, 2.0))
-    off = (quiet - (measured - unbias * excess)) / sd
-    return DrawCalibration(
-        unbias,
-        float(max(np.quantile(-off, 0.975), 0.5)),
-        float(max(np.quantile(off, 0.975), 0.5)),
-        least,
-    )
+    excess, sd = np.maximum(mean - measured, 0), np.maximum(spread, least)
+    size = np.searchsorted(np.quantile(measured, _SIZES), measured)
+
+    def solved(relative: float) -> tuple[float, DrawCalibration]:
+        wide = np.hypot(sd, relative * measured)
+        tells = excess > 0.1 * wide
+        unbias = 1.0
+        if tells.any():
+            weight = excess[tells] / wide[tells] ** 2
+            unbias = float((weight * (measured - quiet)[tells]).sum() / (weight * excess[tells]).sum())
+            unbias = float(np.clip(unbias, -1.0, 2.0))
+        centre = measured - unbias * excess
+        off = (quiet - centre) / wide
+        below, above = (float(max(np.quantile(x, 0.975), 0.5)) for x in (-off, off))
+        inside = (quiet >= np.clip(centre - below * wide, 0, measured)) & (
+            quiet <= np.maximum(centre + above * wide, measured)
+        )
+        uneven = sum((inside[size == k].mean() - inside.mean()) ** 2 for k in np.unique(size))
+        return float(uneven), DrawCalibration(unbias, below, above, least, relative)
+
+    return min((solved(float(relative)) for relative in np.linspace(0, 0.4, 21)), key=lambda one: one[0])[1]
+
+
+def noise_addition(figures: Array) -> NoiseAddition:
+    """Lines of the measured figure between which 95 % of the figures without noise lie.
+
+    ``figures`` as for `draw_calibration`. An interval also holds the measured figure, so the lines may be steeper
+    quantiles than 2.5 and 97.5 %: those with which it holds 95 %.
+    """
+    measured, _, spread, quiet = figures.T
+    usual = float(np.quantile(spread, 0.10))
+
+    def lines(tail: float) -> NoiseAddition:
+        return NoiseAddition(quantile_line(measured, quiet, tail), quantile_line(measured, quiet, 1 - tail), usual)
+
+    def held(calibration: NoiseAddition) -> float:
+        inside = [
+            low <= without <= high
+            for value, sd, without in zip(measured, spread, quiet, strict=True)
+            for low, high in [
+                interval_without_noise(value, np.array([value - sd, value + sd]), calibration, highest=np.inf)
+            ]
+        ]
+        return float(np.mean(inside))
+
+    candidates = [lines(tail) for tail in np.linspace(0.02, 0.05, 13)]
+    return min(candidates, key=lambda one: (abs(held(one) - 0.95), -one.low[0]))
+
+
+def quantile_line(x: Array, y: Array, share: float) -> tuple[float, float]:
+    """Intercept and slope below which this share of y lies (quantile regression of Koenker & Bassett 1978)."""
+    from scipy.optimize import linprog
+
+    n = len(x)
+    cost = np.concatenate([np.zeros(4), np.full(n, share), np.full(n, 1 - share)])
+    design = np.column_stack([np.ones(n), -np.ones(n), x, -x])
+    equal = np.hstack([design, np.eye(n), -np.eye(n)])
+    best = linprog(cost, A_eq=equal, b_eq=y, bounds=(0, None), method="highs").x
+    return float(best[0] - best[1]), float(best[2] - best[3])
 
 
 def column(rows: Sequence[Row], name: str) -> Array:
     return np.array([np.nan if row.get(name) is None else row[name] for row in rows], np.float64)
 
 
+Constants = dict[str, DrawCalibration | NoiseAddition]
+
+
+def draw_constants(pairs: Sequence[tuple[Row, Row]]) -> Constants:
+    """The constants of perfusion and phase by their names in the package, of scans with their patients' rows."""
+    solved: Constants = {}
+    for name, what in DRAWN.items():
+        known = np.array([one for one in (drawn_figures(row, scan, what) for row, scan in pairs) if one is not None])
+        if not len(known):
+            raise SystemExit(f"no patient tells {name}: are there normal limits for these sites?")
+        solved[name] = noise_addition(known) if what.mostly_noise else draw_calibration(known, what.least)
+    return solved
+
+
+def drawn_figures(row: Row, scan: Row, what: Drawn) -> tuple[float, float, float, float] | None:
+    """Measured, mean and spread of the draws, and without noise; None where one of them is missing."""
+    quiet = row["quiet"]
+    if "failed" in quiet or quiet["centre_error_mm"] >= FAR_MM or what.draws not in scan or what.key not in quiet:
+        return None
+    figures = (scan[what.key], *scan[what.draws][what.place], quiet[what.key])
+    return None if None in figures or not np.isfinite(figures).all() else figures
+
+
 def _number(value: float | tuple[float, float]) -> str:
     return f"({value[0]:.4g}, {value[1]:.4g})" if isinstance(value, tuple) else f"{value:.4g}"
 
 
-def call(value: ErrorModel | DrawCalibration, *, indent: int | None = None) -> str:
+def call(value: ErrorModel | DrawCalibration | NoiseAddition, *, indent: int | None = None) -> str:
     """As code, on one line or indented."""
     parts = [f"{field.name}={_number(getattr(value, field.name))}" for field in fields(value)]
     if indent is None:
@@ -136,11 +271,20 @@ def call(value: ErrorModel | DrawCalibration, *, indent: int | None = None) -> s
     return f"{type(value).__name__}({own}\n{' ' * indent})"
 
 
+def constants_of(rows: Sequence[Row]) -> str:
+    """The module of constants solved on these patients."""
+    pairs = [(row, scan) for row, scan in flat(rows) if scan["centre_error_mm"] < FAR_MM]
+    lines = []
+    for name, of_kind in volume_constants(pairs).items():
+        lines += [f"{name} = {{", *(f'    "{kind}": {call(model, indent=4)},' for kind, model in of_kind.items()), "}"]
+    lines += [f"{name} = {call(value)}" for name, value in draw_constants(pairs).items()]
+    return _TEXT.format(n=len(pairs), seed=SEED, lines="\n".join(lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--registry", type=Path, required=True, help="folder that holds the tier full")
     parser.add_argument("--keep", type=Path, default=Path("calibrate_intervals.kept"))
-    parser.add_argument("--patients", type=int, default=24, help="virtual patients of each population per site")
+    parser.add_argument("--patients", type=int, default=100, help="virtual patients of each population per site")
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     rows = [
@@ -151,40 +295,7 @@ def main() -> None:
             SEED, site, range(asked.patients), population=population, keep=asked.keep, workers=asked.workers
         )
     ]
-    pairs = [(row, scan) for row, scan in flat(rows) if scan["centre_error_mm"] < _FAR_MM]
-    truth, scans = [row["truth"] for row, _ in pairs], [scan for _, scan in pairs]
-    registry = function_rows(io.read_cohort(asked.registry / "full"), "solved")
-    models = {
-        "EDV_ERROR": by_camera(registry, "edv_mL", "edv_mL"),
-        "ESV_ERROR": by_camera(registry, "esv_mL", "esv_mL"),
-        "STROKE_ERROR": by_camera(registry, "stroke_mL", "edv_mL"),
-        "EF_ERROR": by_camera(registry, "ef_percent", "edv_mL"),
-    }
-    error = np.log(column(scans, "still_mL") / column(truth, "mean_mL"))
-    still = error_model(error, column(scans, "still_fwhm_mm"), column(scans, "still_mL"), np.full(len(scans), 0.1))
-    models["STILL_ERROR"] = {ANY_CAMERA: still}
-    lines = []
-    for name, of_kind in models.items():
-        lines += [f"{name} = {{", *(f'    "{kind}": {call(model, indent=4)},' for kind, model in of_kind.items()), "}"]
-    both = [(scan, row["quiet"]) for row, scan in pairs if "failed" not in row["quiet"]]
-    for name, draws, figures in (
-        ("TPD", "tpd_draws", ((0, "tpd_percent"),)),
-        ("SCORE", "tpd_draws", ((1, "summed_score"),)),
-        ("PHASE", "phase_draws", ((0, "phase_sd_deg"), (1, "phase_bandwidth_deg"))),
-        ("ENTROPY", "phase_draws", ((2, "phase_entropy"),)),
-    ):
-        known = [(scan, quiet) for scan, quiet in both if draws in scan and figures[0][1] in quiet]
-        if not known:
-            raise SystemExit(f"no patient tells {name}: are there normal limits for these sites?")
-        stacked = [(scan[what], *scan[draws][place], quiet[what]) for scan, quiet in known for place, what in figures]
-        lines.append(f"{name}_DRAWS = {call(draw_calibration(np.array(stacked, np.float64), _LEAST[name]))}")
-    text = _TEXT.format(
-        n=len(pairs),
-        seed=SEED,
-        studies=len(registry),
-        patients=len(np.unique(registry.patient)),
-        lines="\n".join(lines),
-    )
+    text = constants_of(rows)
     CONSTANTS.write_text(text, encoding="utf-8")
     print(text)
 

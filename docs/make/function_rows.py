@@ -1,15 +1,12 @@
 """Function measured in the reference registry beside its truth, one row per gated study.
 
-The tier ``full`` of ``myoscope simulate reference`` holds stress and rest of every patient. Patients are split in two
-by their identifier: constants are solved on one half (`calibrate_intervals.py`), pages say how the other half came out
-(`validate_function.py`).
+The tier ``full`` of ``myoscope simulate reference`` holds stress and rest of every patient. No constant of the program
+is solved on any of them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from figures_in_words import Array
@@ -18,8 +15,6 @@ from numpy.typing import NDArray
 from myoscope import io
 from myoscope.simulate.patient import STATES
 from myoscope.simulate.sites import SITES
-
-Half = Literal["solved", "held out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +52,15 @@ TRUE = ("edv_mL", "esv_mL", "ef_percent")
 MEASURED = (*TRUE, "fwhm_mm", "gate_noise", "phase_sd_deg", "phase_bandwidth_deg", "phase_entropy")
 
 
-def function_rows(folder: io.CohortFolder, half: Half) -> FunctionRows:
-    """Studies of one half of the patients, stress before rest."""
+def function_rows(folder: io.CohortFolder) -> FunctionRows:
+    """All gated studies, stress before rest."""
     table = folder.cohort
-    mine = np.array([half_of(patient) == half for patient in table.patient.tolist()])
-    scar = np.asarray(folder.map("truth_scar"), np.float64).reshape(len(mine), -1).mean(axis=1)
+    n = len(table)
+    scar = np.asarray(folder.map("truth_scar"), np.float64).reshape(n, -1).mean(axis=1)
     per_state = []
     for state in STATES:
         found = np.isfinite(np.asarray(table[f"{state}_ef_percent"], np.float64))
-        per_state.append((state, np.flatnonzero(mine & found)))
+        per_state.append((state, np.flatnonzero(found)))
 
     def stacked(name: str, *, by_state: bool = False) -> NDArray[np.generic]:
         return np.concatenate([np.asarray(table[f"{state}_{name}" if by_state else name])[r] for state, r in per_state])
@@ -89,13 +84,8 @@ def function_rows(folder: io.CohortFolder, half: Half) -> FunctionRows:
         deficit_percent=np.concatenate([np.asarray(table[lacks[s]], np.float64)[r] for s, r in per_state]),
         figures=figures,
         truth=true,
-        n_missing=sum(int(mine.sum()) - len(r) for _, r in per_state),
+        n_missing=sum(n - len(r) for _, r in per_state),
     )
-
-
-def half_of(patient: str) -> Half:
-    """Which half a patient belongs to, the same in every build of the registry."""
-    return "solved" if hashlib.sha256(patient.encode()).digest()[0] % 2 else "held out"
 
 
 def gates_of(site: str) -> int:

@@ -3,7 +3,7 @@
     python docs/make/validate_function.py --registry DIR
 
 ``DIR`` holds the tier ``full`` of ``myoscope simulate reference``. Nothing is imaged: what the registry measured is
-held to what is true of its patients, in the half of them on whom no interval was calibrated. Writes
+held to what is true of its patients. Writes
 ``docs/validation/function.md`` and ``figures/function_*.png`` in about a minute.
 """
 
@@ -37,11 +37,9 @@ FALLS_SHORT = (
     "",
     "* Column cameras (`riverside`, `coast`) find large cavities too small, by a tenth at 180 mL, and ejection "
     "fractions come out low there.",
-    "* Constants of intervals rest on few hearts of each kind of camera (their number stands above); a kind with fewer "
-    "than 50 patients has those of all cameras together.",
     "* No heart here holds less than 60 mL at end diastole, and hardly any less than 20 mL at end systole: of small "
     "hearts, where cavities narrower than the camera is sharp can only be guessed, these figures say nothing.",
-    "* Hearts, beats and cameras are those of the simulation on which the intervals were calibrated, other patients "
+    "* Hearts, beats and cameras are those of the simulation with which the intervals were calibrated, other patients "
     "though they are. What real hearts add is not in any figure here.",
 )
 
@@ -217,20 +215,13 @@ def draw(rows: FunctionRows) -> None:
     save_figure(figure, "function_true_and_measured.png")
 
 
-def solved_on(folder: io.CohortFolder) -> dict[str, int]:
-    """On how many patients of each kind of camera intervals were calibrated."""
-    rows = function_rows(folder, "solved")
-    camera = np.array([SITES[site].camera for site in rows.site])
-    return {kind: int(np.unique(rows.patient[camera == kind]).size) for kind in np.unique(camera).tolist()}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--registry", type=Path, required=True)
     asked = parser.parse_args(arguments)
     try:
         folder = io.read_cohort(asked.registry / "full")
-        rows = function_rows(folder, "held out")
+        rows = function_rows(folder)
     except MyoscopeError as error:
         print(error, file=sys.stderr)
         return 2
@@ -243,9 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "",
         f"* {folder.cohort.made_by[0]} (SHA-256 {folder.sha256[:12]})",
         "",
-        f"{len(rows)} studies of {len(np.unique(rows.patient))} patients, those on whom no interval was calibrated "
-        f"(it was on {', '.join(f'{n} of {camera} cameras' for camera, n in solved_on(folder).items())}). "
-        "None of the figures comes from patients on whom the fit of walls was tuned.",
+        f"{len(rows)} studies of {len(np.unique(rows.patient))} patients. None of the figures comes from patients on "
+        "whom the fit of walls or an interval was tuned.",
         "",
         *agreement(rows),
         "![Measured against true volumes and ejection fractions](figures/function_true_and_measured.png)",

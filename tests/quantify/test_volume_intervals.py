@@ -77,3 +77,45 @@ def test_constants_are_found_again_in_errors_drawn_from_them(monkeypatch: pytest
     other = mean + spread * rng.standard_normal(n)
     off = np.abs(other - solved.mean(fwhm_mm=fwhm_mm, volume_mL=volume_mL))
     assert np.mean(off <= width) == pytest.approx(0.95, abs=0.015)
+
+
+def test_lines_of_a_noisy_statistic_are_found_again_and_close_up_with_less_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(DOCS_MAKE))
+    import calibrate_intervals
+
+    rng = np.random.default_rng(8)
+    measured = rng.uniform(10, 40, 600)
+    quiet = 2 + 0.3 * measured + rng.uniform(-1, 1, 600)
+    low = calibrate_intervals.quantile_line(measured, quiet, 0.025)
+    assert low == pytest.approx((2 - 0.95, 0.3), abs=0.12)
+
+    figures = np.column_stack([measured, measured + 3, np.full(600, 4.0), quiet])
+    solved = calibrate_intervals.noise_addition(figures)
+    noisy, calm = np.array([16.0, 24.0]), np.array([19.9, 20.1])
+    wide = quantify.interval_without_noise(20.0, noisy, solved, highest=180.0)
+    assert wide[0] == pytest.approx(2 + 6 - 0.95, abs=0.4)
+    assert wide[1] == 20.0
+    near = quantify.interval_without_noise(20.0, calm, solved, highest=180.0)
+    assert near[1] - near[0] < 0.1 * (wide[1] - wide[0])
+
+
+def test_errors_that_grow_with_the_figure_are_allowed_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS_MAKE))
+    import calibrate_intervals
+
+    rng = np.random.default_rng(9)
+    n = 1500
+    quiet = rng.exponential(8.0, n) * (rng.random(n) < 0.6)
+    spread = rng.uniform(0.4, 0.8, n)
+    measured = np.maximum(quiet + np.hypot(spread, 0.2 * quiet) * rng.standard_normal(n), 0)
+    solved = calibrate_intervals.draw_calibration(np.column_stack([measured, measured, spread, quiet]), 0.3)
+    assert solved.relative == pytest.approx(0.2, abs=0.08)
+    for chosen in (measured < 2, measured >= 10):
+        held = [
+            low <= without <= high
+            for m, s, without in zip(measured[chosen], spread[chosen], quiet[chosen], strict=True)
+            for low, high in [quantify.interval_of_draws(m, np.array([m - s, m + s]), solved, highest=100.0)]
+        ]
+        assert np.mean(held) == pytest.approx(0.95, abs=0.035)

@@ -18,8 +18,10 @@ from myoscope.quantify.defect_maps import defect_severity_map as defect_severity
 from myoscope.quantify.defect_maps import severities as severities
 from myoscope.quantify.defect_maps import severity_map as severity_map
 from myoscope.quantify.drawn_interval import interval_of_draws as interval_of_draws
+from myoscope.quantify.drawn_interval import interval_without_noise as interval_without_noise
 from myoscope.quantify.error_model import DrawCalibration as DrawCalibration
 from myoscope.quantify.error_model import ErrorModel as ErrorModel
+from myoscope.quantify.error_model import NoiseAddition as NoiseAddition
 from myoscope.quantify.extracardiac import ExtracardiacActivity as ExtracardiacActivity
 from myoscope.quantify.extracardiac import extracardiac_activity as extracardiac_activity
 from myoscope.quantify.field_of_view import heart_truncation as heart_truncation
@@ -71,6 +73,8 @@ from myoscope.quantify.phase import phase_of_gates as phase_of_gates
 from myoscope.quantify.phase import phase_statistics_of_many as phase_statistics_of_many
 from myoscope.quantify.phase import phase_weights as phase_weights
 from myoscope.quantify.phase import regional_phase_of_many as regional_phase_of_many
+from myoscope.quantify.polar_turn import turn_between as turn_between
+from myoscope.quantify.polar_turn import turned as turned
 from myoscope.quantify.profile_places import along_profiles as along_profiles
 from myoscope.quantify.quantities import cavity_quantity as cavity_quantity
 from myoscope.quantify.quantities import change_quantities as change_quantities

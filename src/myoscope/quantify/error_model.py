@@ -68,10 +68,29 @@ class ErrorModel:
 
 @dataclass(frozen=True, slots=True)
 class DrawCalibration:
-    """How drawn figures become an interval: the share of their excess over the measured one that is taken away, the
-    standard deviations to either side, and the least standard deviation that is believed."""
+    """How drawn figures become an interval.
+
+    ``unbias`` is the share of their excess over the measured one that is taken away, ``below`` and ``above`` the
+    standard deviations to either side, ``least`` the least standard deviation that is believed; ``relative`` times the
+    measured figure is added to it in quadrature: what draws of a map that stays in place do not show.
+    """
 
     unbias: float
     below: float
     above: float
     least: float
+    relative: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseAddition:
+    """How a statistic that noise adds most of, tells what it would be without noise.
+
+    ``low`` and ``high`` are lines (at a measured value of 0, per unit of it) between which 95 % of the values without
+    noise lie, at ordinary noise and more. ``usual_spread`` is the spread of drawn figures from which on noise is
+    ordinary; with less, the lines move towards the measured value in proportion.
+    """
+
+    low: tuple[float, float]
+    high: tuple[float, float]
+    usual_spread: float

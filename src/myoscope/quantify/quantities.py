@@ -16,9 +16,15 @@ from myoscope.quantify.combined_positions import (
     ABNORMAL_TPD_SOURCE,
     ABNORMAL_VESSEL_TPD_PERCENT,
 )
-from myoscope.quantify.drawn_interval import interval_of_draws
+from myoscope.quantify.drawn_interval import interval_of_draws, interval_without_noise
 from myoscope.quantify.function import VentricularFunction
-from myoscope.quantify.interval_constants import ENTROPY_DRAWS, PHASE_DRAWS, SCORE_DRAWS, TPD_DRAWS
+from myoscope.quantify.interval_constants import (
+    PHASE_BANDWIDTH_NOISE,
+    PHASE_ENTROPY_NOISE,
+    PHASE_SD_NOISE,
+    SCORE_DRAWS,
+    TPD_DRAWS,
+)
 from myoscope.quantify.ischaemia import Ischaemia
 from myoscope.quantify.map_noise import MapNoise, noise_from_gates
 from myoscope.quantify.perfusion_intervals import draw_perfusion, no_noise
@@ -202,7 +208,7 @@ _PHASE_NAMES: Mapping[str, tuple[str, str, float]] = {
     "skewness": ("phase skewness", "1", 100.0),
     "kurtosis": ("phase kurtosis", "1", 1000.0),
 }
-_WITH_INTERVAL = ("sd_deg", "bandwidth_deg", "entropy")
+_WITH_INTERVAL = {"sd_deg": PHASE_SD_NOISE, "bandwidth_deg": PHASE_BANDWIDTH_NOISE, "entropy": PHASE_ENTROPY_NOISE}
 _INDEX = {"mean_deg": 0, "peak_deg": 1, "sd_deg": 2, "bandwidth_deg": 3, "entropy": 4, "skewness": 5, "kurtosis": 6}
 
 
@@ -239,8 +245,8 @@ def phase_figures(gates: Sequence[PolarMap], settings: PhaseSettings, *, rng: np
         value = (value + half_gate_deg) % 360 if attribute == "peak_deg" else value
         low = high = None
         if draws is not None and attribute in _WITH_INTERVAL:
-            calibration = ENTROPY_DRAWS if attribute == "entropy" else PHASE_DRAWS
-            low, high = interval_of_draws(value, draws[:, _INDEX[attribute]], calibration, highest=highest)
+            calibration = _WITH_INTERVAL[attribute]
+            low, high = interval_without_noise(value, draws[:, _INDEX[attribute]], calibration, highest=highest)
         quantities.append(_phase_quantity(name, value, unit, low, high))
     for attribute in _WITH_INTERVAL:
         name, unit, _ = _PHASE_NAMES[attribute]
