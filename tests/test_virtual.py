@@ -16,7 +16,7 @@ import torch
 
 from myoscope import io, virtual_rows
 from myoscope.analyze import Settings, analyze_study
-from myoscope.core import InvalidValue, OutputError, Projections, Volume
+from myoscope.core import InvalidValue, OutputError, Projections, Surfaces, Volume
 from myoscope.reconstruct import ReconstructionSettings
 from myoscope.simulate.cameras import CAMERAS
 from myoscope.simulate.patient import TRUTH_MAPS, VirtualPatient, draw_patient
@@ -155,6 +155,12 @@ def test_the_truth_beside_it_is_that_of_the_patient(written: tuple[Path, Virtual
     with np.load(out / "truth" / "polar_maps.npz") as maps:
         assert set(maps.files) == set(TRUTH_MAPS)
         np.testing.assert_array_equal(maps["truth_stress_uptake"], patient.facts.stress_uptake)
+    mu = io.read_nifti(out / "truth" / "stress-supine-mu.nii.gz")
+    assert mu.unit == "1/cm"
+    assert 0.12 < float(np.percentile(mu.array, 95)) < 0.30
+    walls = io.load(out / "truth" / "stress-supine-surfaces.npz")
+    assert isinstance(walls, Surfaces)
+    assert walls.n_gates == SITES["harbour"].gates
     wall = io.read_nifti(out / "truth" / "stress-supine-lv-wall.nii.gz")
     volume_mL = float(np.asarray(wall.array).sum()) * wall.grid.voxel_volume_mL
     assert abs(volume_mL * 1.05 - patient.heart.mass_g) < 0.15 * patient.heart.mass_g

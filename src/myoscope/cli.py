@@ -98,6 +98,14 @@ def analyze(
     flow_model: Annotated[
         str | None, typer.Option(help="Model of blood flow in dynamic PET, such as lortie [the usual one].")
     ] = None,
+    reconstruction_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A choice about images that are made of projections: method, iterations, subsets, response, filter, "
+            "median-prior or radius-mm, such as filter=gaussian:10; once for each.",
+        ),
+    ] = None,
     flow_set: Annotated[
         list[str] | None,
         typer.Option(
@@ -131,6 +139,7 @@ def analyze(
         from myoscope.analyze import Settings
         from myoscope.analyze import analyze as run
         from myoscope.flow_choices import settings_of
+        from myoscope.reconstruct import settings_from_words
 
         table = report.DEFAULT_COLOUR_TABLE if colours is None else colours
         if table not in report.COLOUR_TABLES:
@@ -143,6 +152,7 @@ def analyze(
             colour_table=table,
             overwrite=overwrite,
             limits=tuple(limits or ()),
+            reconstruction=settings_from_words(reconstruction_set or ()),
             flow=settings_of(
                 flow_model, resolution_fwhm_mm=resolution_mm, choices=flow_set or (), capacity=flow_capacity
             ),

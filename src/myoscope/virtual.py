@@ -371,8 +371,11 @@ def _write_ct(
 
 
 def _write_truth_images(patient: VirtualPatient, images: Images, folder: Path) -> None:
-    """True activity and true share of wall on the image's own grid, averaged over the beat."""
+    """True activity, attenuation and share of wall on the image's own grid, averaged over the beat; walls by gate."""
     look, grid = images.look, images.uncorrected.grid
     n_phases = patient.site.gates
+    tissues = patient.tissues(look.state, look.position, grid, n_phases=n_phases)
+    io.write_nifti(tissues.attenuation_per_cm(patient.emission.energy_keV), folder / f"{look.name}-mu.nii.gz")
+    io.save(patient.beating(look.state, look.position, n_phases).surfaces, folder / f"{look.name}-surfaces.npz")
     io.write_nifti(patient.activity(look, grid, n_phases=n_phases), folder / f"{look.name}-activity.nii.gz")
     io.write_nifti(patient.wall_share(look, grid, n_phases=n_phases), folder / f"{look.name}-lv-wall.nii.gz")

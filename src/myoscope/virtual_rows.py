@@ -62,7 +62,7 @@ def image_study(
     patient = draw_patient(seed, site=site, population=population, index=index, sex=sex)
     values: dict[str, Value] = {**patient.row(), **dict.fromkeys((c.name for c in IMAGE_COLUMNS), np.nan)}
     values |= {column.name: "not imaged" for column in IMAGE_COLUMNS if column.name.endswith("_heart")}
-    values |= {"camera": site.camera, "tracer": site.tracer, "protocol": site.protocol}
+    values |= {"external_site": site.external, "camera": site.camera, "tracer": site.tracer, "protocol": site.protocol}
     values["truth_mass_g"] = patient.heart.mass_g
     true = patient.truth_maps()
     maps = {name: true[name] for name in truth_map_names(states, gated=gated)}
@@ -213,6 +213,7 @@ _IMAGE_NAMES: tuple[str, ...] = tuple(
 )
 
 IMAGE_COLUMNS: tuple[Column, ...] = (
+    Column("external_site", "whether the site is kept out of training"),
     Column("camera", "kind of camera"),
     Column("tracer", "what was injected"),
     Column("protocol", "days and order of the two states"),

@@ -5,6 +5,7 @@ grid in counts (or kBq/mL), gated or dynamic as the projections were, with every
 what is doubtful about the projections. Pictures of gates come from filtered back-projection, as clinics do.
 """
 
+from myoscope.reconstruct.choices import settings_from_words as settings_from_words
 from myoscope.reconstruct.fbp import filtered_back_projection as filtered_back_projection
 from myoscope.reconstruct.filters import Butterworth as Butterworth
 from myoscope.reconstruct.filters import Filter as Filter
