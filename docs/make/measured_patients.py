@@ -133,7 +133,7 @@ def measured(patient: VirtualPatient, *, gated: bool, repeats: int) -> Row:
         if gated:
             counts = taken.projections(gates, gating=beats.gating)
             image = reconstruct(counts, settings=reconstruction_settings(site.gated_reconstruction))
-        found = figures(patient, plain, image, look.state, look.position)
+        found = figures(patient, plain, image, look.state, look.position, draws=not quiet)
         if quiet:
             row["quiet"] = found
         else:
@@ -141,8 +141,10 @@ def measured(patient: VirtualPatient, *, gated: bool, repeats: int) -> Row:
     return row
 
 
-def figures(patient: VirtualPatient, plain: Volume, image: Volume | None, state: str, position: str) -> Row:
-    """What is measured in an ungated image and the gated one of the same counts."""
+def figures(
+    patient: VirtualPatient, plain: Volume, image: Volume | None, state: str, position: str, *, draws: bool = True
+) -> Row:
+    """What is measured in an ungated image and the gated one of the same counts, with ``draws`` of what noise does."""
     site, sex = patient.site, patient.facts.person.sex
     rng = np.random.default_rng(1)
     in_domain = site.camera == "multi-pinhole-czt"
@@ -175,7 +177,7 @@ def figures(patient: VirtualPatient, plain: Volume, image: Volume | None, state:
             "phase_bandwidth_deg": phases.statistics.bandwidth_deg,
             "phase_entropy": phases.statistics.entropy,
         }
-        drawn = quantify.phase_draws(gates, phases, measure.PHASE, rng=rng)
+        drawn = quantify.phase_draws(gates, phases, measure.PHASE, rng=rng) if draws else None
         if drawn is not None:
             row["phase_draws"] = [[float(np.nanmean(x)), float(np.nanstd(x))] for x in drawn.T[2:5]]
         noise = quantify.noise_from_gates(np.stack([gate.value for gate in gates]))
@@ -191,9 +193,9 @@ def figures(patient: VirtualPatient, plain: Volume, image: Volume | None, state:
             "tpd_sample_percent": quantify.perfusion_deficit(scaled, limits, weighting="sample").tpd_percent,
             "summed_score": quantify.score_segments(scaled, limits).total,
         }
-        if noise is not None:
-            draws = quantify.draw_perfusion(counts, limits, noise, rng=rng, n=N_DRAWS)
-            drawn_figures = (draws.tpd_percent, draws.summed_score)
+        if noise is not None and draws:
+            maps = quantify.draw_perfusion(counts, limits, noise, rng=rng, n=N_DRAWS)
+            drawn_figures = (maps.tpd_percent, maps.summed_score)
             row["tpd_draws"] = [[float(np.nanmean(x)), float(np.nanstd(x))] for x in drawn_figures]
     return row
 
