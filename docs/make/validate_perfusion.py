@@ -65,6 +65,7 @@ class Group:
     measured: PerfusionMaps
     true: PerfusionMaps
     obstructed: NDArray[np.bool_]  # (patient, vessel), in truth
+    read: Array  # (patient, vessel), as angiography was read: 1, 0, NaN where it was not done
     deficit_percent: Array  # of the true flow map, without any threshold
 
     @property
@@ -81,6 +82,7 @@ def groups_of(folder: io.CohortFolder, normals: io.CohortFolder, limits: Limits)
     normal_uptake = np.asarray(normals.map("truth_stress_uptake"), np.float64).mean(axis=0)
     table = folder.cohort
     obstructed = np.stack([table[f"truth_obstructive_{v.lower()}"] for v in VESSELS], axis=1).astype(bool)
+    read = np.stack([np.asarray(table[f"angiography_{v.lower()}"], np.float64) for v in VESSELS], axis=1)
     kinds = kinds_of(folder)
     for image in limits:
         shown = counts(folder, image)
@@ -97,6 +99,7 @@ def groups_of(folder: io.CohortFolder, normals: io.CohortFolder, limits: Limits)
                 # Uptake over that of normal people stands for counts over normal counts.
                 perfusion_maps(uptake * np.stack([one.mean for one in own]), own),
                 obstructed[rows],
+                read[rows],
                 np.asarray(table["truth_deficit_percent"], np.float64)[rows],
             )
 
@@ -195,26 +198,38 @@ def diagnosis(groups: Sequence[Group]) -> list[str]:
     lines = [
         "## Obstructed arteries",
         "",
-        "Area under the ROC curve of TPD for an artery that is truly obstructed, in patients sent to angiography; "
-        "vessels clustered by patient. Wanted 0.78 and 0.73, each within 0.03. True TPD is what a perfect image would "
-        "give.",
+        "Area under the ROC curve of TPD in patients sent to angiography; vessels clustered by patient. Wanted 0.78 "
+        "and 0.73, each within 0.03, of arteries as angiography was read, which is what published figures are about; "
+        "beside it for arteries that are truly obstructed. True TPD is what a perfect image would give.",
         "",
-        "| centre | n | obstructed | TPD | true TPD | TPD, vessels | true TPD, vessels |",
-        "|---|---|---|---|---|---|---|",
     ]
-    for group in groups:
-        any_vessel: NDArray[np.bool_] = np.asarray(group.obstructed.any(axis=1))
-        patient = np.repeat(np.arange(len(any_vessel)), len(VESSELS))
-        found = [
-            *(auc(any_vessel, maps.tpd_percent) for maps in (group.measured, group.true)),
-            *(
-                auc(group.obstructed.ravel(), maps.vessel_tpd_percent.ravel(), cluster=patient)
-                for maps in (group.measured, group.true)
-            ),
+    plain = [group for group in groups if not group.corrected]
+    for words, label in (("as angiography was read", "read"), ("in truth", "obstructed")):
+        lines += [
+            f"| centre, {words} | n | obstructed | TPD | true TPD | TPD, vessels | true TPD, vessels |",
+            "|---|---|---|---|---|---|---|",
+            *(_areas_row(group.name, [group], label) for group in groups),
+            *([_areas_row("all, not corrected", plain, label)] if len(plain) > 1 else []),
+            "",
         ]
-        cells = " | ".join(with_interval(one) for one in found)
-        lines.append(f"| {group.name} | {len(any_vessel)} | {100 * any_vessel.mean():.0f} % | {cells} |")
-    return [*lines, ""]
+    return lines
+
+
+def _areas_row(name: str, groups: Sequence[Group], label: str) -> str:
+    """Areas under the ROC curve of some centres together, of patients whose label is known."""
+    ill = np.concatenate([np.asarray(getattr(group, label), np.float64) for group in groups])
+    known = np.isfinite(ill).all(axis=1)
+    ill = ill[known] > 0
+    patient = np.repeat(np.arange(len(ill)), len(VESSELS))
+    maps = [[group.measured for group in groups], [group.true for group in groups]]
+    whole = [np.concatenate([one.tpd_percent for one in kind])[known] for kind in maps]
+    vessels = [np.concatenate([one.vessel_tpd_percent for one in kind])[known] for kind in maps]
+    found = [
+        *(auc(ill.any(axis=1), score) for score in whole),
+        *(auc(ill.ravel(), score.ravel(), cluster=patient) for score in vessels),
+    ]
+    cells = " | ".join(with_interval(one) for one in found)
+    return f"| {name} | {len(ill)} | {100 * ill.any(axis=1).mean():.0f} % | {cells} |"
 
 
 def with_interval(one: Estimate) -> str:
