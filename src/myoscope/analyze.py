@@ -286,9 +286,7 @@ def _with_combined_positions(measured: Sequence[Measured], settings: Settings) -
     return results
 
 
-def write_result(
-    result: StudyResult, out: Path, *, settings: Settings, states: Sequence[measure.State] = ()
-) -> None:
+def write_result(result: StudyResult, out: Path, *, settings: Settings, states: Sequence[measure.State] = ()) -> None:
     """All files of one result, in one rename: either everything is there or nothing is.
 
     ``states`` are what was measured on its hearts; those of them get their tables too (`series_tables.py`).

@@ -203,14 +203,18 @@ def demo(
 def compare(
     before: Annotated[Path, typer.Argument(metavar="BEFORE", help="Results of the earlier study.")],
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="Results of the later study of the same patient.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Store the comparison as this JSON file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for figures, maps of the change and a page; FILE.json for figures alone."),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Say what changed between two studies of one patient, from two folders that analyze wrote.
 
-    A star marks what changed beyond the noise of both measurements. Exit codes: 0 compared; 2 bad call.
+    A star marks what changed beyond the noise of both measurements; --out also writes the change over the wall as polar
+    maps. Exit codes: 0 compared; 2 bad call.
     """
     refuse_missing([before, after])
     with errors_in_one_sentence(debug, refused=Exit.BAD_CALL):

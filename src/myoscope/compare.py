@@ -3,25 +3,30 @@
 Series are matched by state, position, correction and gating, pairs of stress and rest by their series. Every figure of
 perfusion, function, synchrony and flow that both hold is compared, with the interval of its difference from both
 intervals; for flow with rubidium the repeatability coefficient of same-day scans says whether the patient changed or
-the measurement. Nothing is measured anew: results of other settings or limits differ for that reason too, and the
-comparison says so.
+the measurement. Polar maps are compared cell by cell (`map_change.py`). Nothing is measured anew: results of other
+settings or limits differ for that reason too, and the comparison says so.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from myoscope import io, quantify
-from myoscope.core import InvalidValue, Quantity, UnreadableFile, UnsupportedFile
+import myoscope
+from myoscope import io, quantify, report
+from myoscope.core import VESSELS, InvalidValue, MyoscopeError, Quantity
+from myoscope.map_change import FALSE_DISCOVERY_RATE, MapChange, change_of_maps
 from myoscope.quantify import SerialChange
 from myoscope.quantify.flow.indices import FLOW_REPEATABILITY_PERCENT, RESERVE_REPEATABILITY_PERCENT
+from myoscope.stored_result import read_result
 
-SCHEMA_VERSION = "1.0"
-_READS_MAJOR = 1
+SCHEMA_VERSION = "1.1"
+COMPARISON_FILE, PAGE_FILE = "comparison.json", "comparison.html"
+CHANGE_FILE, CALLED_FILE = "change.npz", "change_beyond_repeats.npz"
 _GROUPS = ("perfusion", "flow", "change", "function", "phase")
 _FACTS = ("state", "position", "corrected")
 _RUBIDIUM = "Rb-82"
@@ -45,10 +50,14 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class StudyComparison:
-    """All changes of a patient, and sentences on what else differs between the two analyses or was not compared."""
+    """All changes of a patient, and sentences on what else differs between the two analyses or was not compared.
+
+    ``maps`` are the changes over the wall, one for each image whose maps lie beside both results.
+    """
 
     changes: tuple[Changed, ...]
     notes: tuple[str, ...]
+    maps: tuple[MapChange, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `write_comparison` stores them."""
@@ -72,6 +81,7 @@ class StudyComparison:
                 }
                 for one in self.changes
             ],
+            "maps": [_map_as_json(one) for one in self.maps],
             "notes": list(self.notes),
             "intended_use": "Research only; not a medical device.",
         }
@@ -87,9 +97,11 @@ def compare_results(before: Path, after: Path) -> StudyComparison:
     InvalidValue
         Results of two people, as far as the stated sex tells, or nothing that can be compared.
     """
-    earlier, later = _read(before), _read(after)
+    earlier, later = read_result(before), read_result(after)
     notes: list[str] = []
     changes: list[Changed] = []
+    maps: list[MapChange] = []
+    without: dict[str, list[str]] = {}
     there = {_key(one): one for one in later["series"] if one["heart"]}
     matched: dict[str, str] = {}
     tracers: dict[str, str] = {}
@@ -109,6 +121,11 @@ def compare_results(before: Path, after: Path) -> StudyComparison:
         changes += _changes(
             one["name"], one["heart"]["quantities"], other["heart"]["quantities"], tracer=tracers[one["name"]]
         )
+        try:
+            sides = ((_place(before), one), (_place(after), other))
+            maps.append(change_of_maps(*sides, same_limits=_same_limits(one, other)))
+        except MyoscopeError as error:
+            without.setdefault(str(error).rstrip("."), []).append(one["name"])
     pairs = {(pair["stress"], pair["rest"]): pair for pair in later["pairs"]}
     for pair in earlier["pairs"]:
         found = pairs.get((matched.get(pair["stress"], ""), matched.get(pair["rest"], "")))
@@ -119,21 +136,119 @@ def compare_results(before: Path, after: Path) -> StudyComparison:
         raise InvalidValue("the two results have no image of the same state, position, correction and gating in common")
     if any(change.change.repeatability is not None for change in changes):
         notes.append(f"Repeatability of flow: {_REPEATABILITY_SOURCE}.")
-    return StudyComparison(tuple(changes), tuple(dict.fromkeys(notes)))
+    notes += [f"There is no map of the change of {', '.join(names)}: {why}." for why, names in without.items()]
+    return StudyComparison(tuple(changes), tuple(dict.fromkeys(notes)), tuple(maps))
 
 
 def write_comparison(comparison: StudyComparison, path: Path, *, overwrite: bool = False) -> None:
-    """Store a comparison as JSON.
+    """Store a comparison: its figures alone as a file where ``path`` ends in ``.json``, else all of it as a folder.
+
+    The folder holds the same JSON, a page with the maps, and for each image a folder with its map of the change.
 
     Raises
     ------
     OutputError
-        The file exists (and may not be replaced) or cannot be written.
+        The path exists (and may not be replaced) or cannot be written.
     """
-    io.refuse_existing(path, replace=overwrite)
+    if path.suffix.lower() == ".json":
+        io.refuse_existing(path, replace=overwrite)
+        _write_json(comparison, path)
+        return
+    with io.atomic_folder(path, replace=overwrite, sign=COMPARISON_FILE) as folder:
+        _write_json(comparison, folder / COMPARISON_FILE)
+        for one in comparison.maps:
+            place = folder / one.of
+            place.mkdir()
+            io.save(one.change, place / CHANGE_FILE)
+            io.save(one.called, place / CALLED_FILE)
+        report.write_change_html(_page_of(comparison), folder / PAGE_FILE)
+
+
+def _write_json(comparison: StudyComparison, path: Path) -> None:
     text = json.dumps(comparison.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with io.atomic_write(path, "w") as file:
         file.write(text)
+
+
+def _map_as_json(one: MapChange) -> dict[str, Any]:
+    """The means of a change; every cell of it is a file of its own."""
+    return {
+        "of": one.of,
+        "unit": one.change.unit,
+        "level": _rounded(one.level),
+        "level_by": one.level_by,
+        "turn_deg": _rounded(one.turn_deg),
+        "segments_17": [_rounded(mean) for mean in one.change.segment_means(17).tolist()],
+        "segments_20": [_rounded(mean) for mean in one.change.segment_means(20).tolist()],
+        "vessels": [_rounded(mean) for mean in one.change.vessel_means().tolist()],
+        "better_percent_of_wall": _rounded(one.better_percent),
+        "worse_percent_of_wall": _rounded(one.worse_percent),
+        "noise_known": one.noise_known,
+        "false_discovery_rate": FALSE_DISCOVERY_RATE,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.7g}") + 0.0
+
+
+def said_of_map(one: MapChange) -> str:
+    """What a map of the change says, and what it rests on, in a sentence."""
+    means = one.change.vessel_means().tolist()
+    vessels = ", ".join(f"{vessel} {_signed(mean)}" for vessel, mean in zip(VESSELS, means, strict=True))
+    turn = f"{abs(one.turn_deg):.0f} degree{'' if round(abs(one.turn_deg)) == 1 else 's'}"
+    level = f"level by {one.level_by}" + (f", the later map turned back by {turn}" if one.turn_deg else "")
+    beyond = (
+        f"beyond what repeating a study changes, {one.worse_percent:.0f} % of the wall is worse and "
+        f"{one.better_percent:.0f} % better"
+    )
+    return f"Change over the wall of {one.of} in {one.change.unit}: {vessels} ({level}); {beyond}."
+
+
+def _signed(value: float) -> str:
+    """A mean in whole per cent with its sign, 0 without, a dash where nothing was seen."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:+.0f}" if round(value) else "0"
+
+
+def _page_of(comparison: StudyComparison) -> report.ChangePage:
+    names = list(dict.fromkeys(one.of for one in comparison.changes))
+    maps = {one.of: one for one in comparison.maps}
+    return report.ChangePage(
+        tuple(
+            report.ChangeSection(
+                name,
+                None if name not in maps else _maps_shown(maps[name]),
+                tuple(
+                    report.ChangeRow(
+                        one.before,
+                        one.after,
+                        one.change.change,
+                        one.change.beyond_noise,
+                        one.change.beyond_repeatability,
+                    )
+                    for one in comparison.changes
+                    if one.of == name
+                ),
+            )
+            for name in names
+        ),
+        comparison.notes,
+        f"myoscope {myoscope.__version__}",
+    )
+
+
+def _maps_shown(one: MapChange) -> report.ChangeMaps:
+    return report.ChangeMaps(
+        one.state,
+        one.before,
+        one.after,
+        one.change,
+        one.called,
+        against_normal=one.against_normal,
+        said=said_of_map(one),
+    )
 
 
 def table_of(comparison: StudyComparison) -> str:
@@ -161,31 +276,23 @@ def table_of(comparison: StudyComparison) -> str:
             f"  {star}{one.before.name}: {one.before.value:.3g} to {one.after.value:.3g}{unit}, change "
             f"{change.value:+.3g}{span}{beyond[one.change.beyond_repeatability]}"
         )
-    return "\n".join([*lines, *comparison.notes])
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    path = folder / "result.json" if folder.is_dir() else folder
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = str(content["schema_version"])
-        content["series"], content["pairs"]
-    except FileNotFoundError as error:
-        raise UnreadableFile(f"{folder.name} holds no result.json: is it a folder that analyze wrote?") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnreadableFile(f"{folder.name} holds no sound result of an analysis: damaged, or another file") from error
-    if int(version.split(".")[0]) > _READS_MAJOR:
-        raise UnsupportedFile(
-            f"{folder.name} has result format {version}; this version of Myoscope reads {_READS_MAJOR}.x"
-        )
-    result: dict[str, Any] = content
-    return result
+    return "\n".join([*lines, *(said_of_map(one) for one in comparison.maps), *comparison.notes])
 
 
 def _key(series: Mapping[str, Any]) -> tuple[Any, ...]:
     facts = [series[name]["value"] for name in _FACTS]
     facts[1] = facts[1] or "supine"
     return (*facts, series["gated"], series["kind"] == "DYNAMIC PET", series["heart"].get("flow") is not None)
+
+
+def _place(result: Path) -> Path:
+    """The folder of a result that was given as its folder or its file."""
+    return result if result.is_dir() else result.parent
+
+
+def _same_limits(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    limits = [(side["heart"].get("perfusion") or {}).get("limits") for side in (one, other)]
+    return limits[0] is not None and _identity(limits[0]) == _identity(limits[1])
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

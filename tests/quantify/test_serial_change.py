@@ -85,6 +85,16 @@ def test_an_unchanged_wall_with_other_counts_has_next_to_no_changed_cells() -> N
     assert np.nanstd([f.z for f in found]) == pytest.approx(1, abs=0.02)
 
 
+def test_a_level_that_is_given_is_the_one_that_is_used() -> None:
+    before, after = noisy(np.full(SHAPE, 1000.0), 50, 1), noisy(np.full(SHAPE, 400.0), 20, 2)
+    sd = np.full(SHAPE, 50.0)
+    half = changed_cells(before, after, before_sd=sd, after_sd=sd, false_discovery_rate=0.05, level=1.25)
+    assert half.level == 1.25
+    assert np.nanmean(half.change.value) == pytest.approx(-50, abs=1)
+    with pytest.raises(InvalidValue, match="positive level"):
+        changed_cells(before, after, before_sd=sd, after_sd=sd, false_discovery_rate=0.05, level=0.0)
+
+
 def test_a_part_that_got_worse_is_found_and_the_rest_is_not_called_better() -> None:
     truth = np.full(SHAPE, 400.0)
     truth[10:20, 10:34] = 280.0

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from analytic_heart import even, heart_of, series_of, study_of
+from analytic_heart import cold_spot, even, heart_of, series_of, study_of
 from typer.testing import CliRunner
 
-from myoscope import report
+from myoscope import io, report
 from myoscope.cli import app
 from myoscope.compare import compare_results
 from myoscope.core import InvalidValue, Quantity, Stated, StudyResult, UnreadableFile
@@ -107,3 +107,55 @@ def test_another_way_of_measuring_flow_is_said(tmp_path: Path) -> None:
         (other / "result.json").write_text(json.dumps(content))
         notes = compare_results(one, other).notes
         assert any("measured in another way" in note for note in notes) is said
+
+
+def with_maps(folder: Path, depth: float, *, sex: str = "F") -> Path:
+    """A result with its polar map beside it; the deeper a defect, the lower the ejection fraction."""
+    image, heart = heart_of(cold_spot(100, depth=depth))
+    ef = Quantity("EF", 60 - 20 * depth, "%", 58 - 20 * depth, 62 - 20 * depth, group="function")
+    one = series_of("stress", image, replace(heart, quantities=(ef,)), state=Stated("stress", "code"))
+    one = replace(one, series=replace(one.series, sex=Stated(sex, "header")))
+    stored(folder, study_of(one))
+    (folder / "stress").mkdir()
+    io.save(heart.polar_map, folder / "stress" / "polar_map.npz")
+    return folder
+
+
+def test_the_folder_of_a_comparison_holds_figures_maps_and_a_page(tmp_path: Path) -> None:
+    before, after = with_maps(tmp_path / "before", 0.1), with_maps(tmp_path / "after", 0.6)
+    out = tmp_path / "change"
+    answer = CliRunner().invoke(app, ["compare", str(before), str(after), "--out", str(out)])
+    assert answer.exit_code == 0, answer.output
+    assert "Change over the wall of stress in % of maximum: LAD -" in answer.stdout
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == [
+        "comparison.html",
+        "comparison.json",
+        "stress/change.npz",
+        "stress/change_beyond_repeats.npz",
+    ]
+    change = io.load(out / "stress" / "change.npz")
+    told = json.loads((out / "comparison.json").read_text())["maps"][0]
+    assert told["segments_17"] == pytest.approx(change.segment_means(17).tolist(), rel=1e-6)
+    assert told["worse_percent_of_wall"] > 5
+    assert told["level_by"] == "what did not change"
+    page = (out / "comparison.html").read_text()
+    assert page.count('<figure class="disc') == 4
+    assert "later less earlier" in page
+    assert "★ −10 %" in page
+    assert str(tmp_path) not in page
+    assert "<script" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    again = CliRunner().invoke(app, ["compare", str(before), str(after), "--out", str(out)])
+    assert again.exit_code == 2
+    assert "exists" in again.stderr
+    replaced = CliRunner().invoke(app, ["compare", str(before), str(after), "--out", str(out), "--overwrite"])
+    assert replaced.exit_code == 0
+
+
+def test_results_without_maps_are_compared_by_their_figures_and_say_so(tmp_path: Path) -> None:
+    before, after = stored(tmp_path / "a", with_ef(60, 56, 64)), stored(tmp_path / "b", with_ef(45, 41, 49))
+    found = compare_results(before, after)
+    assert found.maps == ()
+    assert any("no map of the change of stress-gated: polar_map.npz does not exist" in note for note in found.notes)
+    assert CliRunner().invoke(app, ["compare", str(before), str(after), "--out", str(tmp_path / "c")]).exit_code == 0
+    assert "<figure" not in (tmp_path / "c" / "comparison.html").read_text()

@@ -115,19 +115,24 @@ def changed_cells(
     after_sd: FloatArray,
     false_discovery_rate: float,
     weighting: Weighting = "surface",
+    level: float | None = None,
 ) -> CellChange:
     """Compare two maps in counts cell by cell; ``before_sd`` and ``after_sd`` (ring, angle) are their noise in counts.
+
+    ``level`` multiplies the later map; unless it is given, it is the one at which unchanged wall agrees.
 
     Raises
     ------
     InvalidValue
-        If the maps were sampled differently, hold nothing in common, a noise is not positive, or the rate is not
-        between 0 and 1.
+        If the maps were sampled differently, hold nothing in common, a noise or the level is not positive, or the rate
+        is not between 0 and 1.
     GeometryMismatch
         If their cells differ.
     """
     if not 0 < false_discovery_rate < 1:
         raise InvalidValue(f"a false discovery rate lies between 0 and 1, got {false_discovery_rate:g}")
+    if level is not None and not 0 < level < np.inf:
+        raise InvalidValue(f"a map is multiplied by a positive level, not {level:g}")
     shapes = {before.value.shape, after.value.shape, np.shape(before_sd), np.shape(after_sd)}
     if len(shapes) > 1:
         raise GeometryMismatch("both maps and their noise must have the same rings and angles")
@@ -141,7 +146,8 @@ def changed_cells(
     if not ((w * first).sum() > 0 and (w * second).sum() > 0):
         raise InvalidValue("the two maps show no counts in common")
     sd_1, sd_2 = np.where(seen, before_sd, 1.0), np.where(seen, after_sd, 1.0)
-    level = _common_level(first, second, sd_1, sd_2, w)
+    if level is None:
+        level = _common_level(first, second, sd_1, sd_2, w)
     difference = level * second - first
     z = difference / np.hypot(sd_1, level * sd_2)
     chosen = false_discoveries_held(z[seen], false_discovery_rate)

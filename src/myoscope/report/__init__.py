@@ -5,6 +5,11 @@ In: a ``StudyResult``. Out: ``report.html`` (one self-contained file), ``result.
 display and numbers rounded, no more.
 """
 
+from myoscope.report.change_page import ChangeMaps as ChangeMaps
+from myoscope.report.change_page import ChangePage as ChangePage
+from myoscope.report.change_page import ChangeRow as ChangeRow
+from myoscope.report.change_page import ChangeSection as ChangeSection
+from myoscope.report.change_page import write_change_html as write_change_html
 from myoscope.report.colour_tables import COLOUR_TABLES as COLOUR_TABLES
 from myoscope.report.colour_tables import DEFAULT_COLOUR_TABLE as DEFAULT_COLOUR_TABLE
 from myoscope.report.figure import figure_png as figure_png

@@ -33,6 +33,8 @@ _SAID_BESIDE: Mapping[str, tuple[str, ...]] = {
     "phase": ("phase SD", "phase bandwidth"),
 }
 """The quantities that a reader looks for beside each map."""
+_BY_VESSEL = ("serial_change", "serial_change_called")
+"""Maps of their own colours beside which the means of the territories are told."""
 _SHORT = {
     "wall motion, mean": "mean",
     "wall thickening, mean": "mean",
@@ -130,7 +132,7 @@ def map_disc(
     vessels = tuple(
         Told(vessel, scale.text(value)) for vessel, value in zip(VESSELS, means.vessels.tolist(), strict=True)
     )
-    facts = vessels if scale.paint == "table" else _beside(name, heart)
+    facts = vessels if scale.paint == "table" or name in _BY_VESSEL else _beside(name, heart)
     numbers: dict[int, tuple[str, ...]] = {
         17: tuple(scale.text(v) for v in means.segments_17.tolist()),
         20: tuple(scale.text(v) for v in means.segments_20.tolist()),

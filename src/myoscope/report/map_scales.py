@@ -156,7 +156,7 @@ MAP_SCALES: Mapping[str, MapScale] = MappingProxyType(
             anchors=_MORE_OR_LESS,
         ),
         "serial_change_called": MapScale(
-            "change beyond noise",
+            "beyond repeats",
             "% more or less",
             -40,
             40,
