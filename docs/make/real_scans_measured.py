@@ -19,12 +19,13 @@ from myoscope import analyze, io, report
 from myoscope.analysis_settings import Settings
 from myoscope.core import HeartResult, MyoscopeError, PolarMap, StudyResult, Surfaces, Volume
 from myoscope.heart import default_resolution_mm
+from myoscope.quantify import faint_base_of_septum_mm
 from myoscope.report.panel import mean_surfaces
 
 Row = dict[str, Any]
 N_DIGITS = 6
 """So many last digits of the number in a file's name tell the scans of this data set apart."""
-HALF_PERCENT, SEPTAL_DEG = 50.0, 180.0
+HALF_PERCENT = 50.0
 _SHARES = np.linspace(-1.0, 2.0, 61)  # of the way through the wall, endocardium 0, epicardium 1
 _HELD_OUT = {"held_out_dice": VALIDATION / "lv_wall_cv.csv", "model_dice": VALIDATION / "figures" / "finder_masks.csv"}
 
@@ -105,19 +106,10 @@ def _of_heart(heart: HeartResult, result: StudyResult, image: Volume) -> Row:
         "sampling_percent": values["sampling methods, mean difference"].value,
         "no_limits": list(heart.no_limits),
         "segments_percent": percent.segment_means(17).tolist(),
-        "septum_past_mm": _septum_past_mm(percent, surfaces),
+        "septum_past_mm": faint_base_of_septum_mm(heart.polar_map, surfaces),
         "ridge_inside_mm": _ridge_inside_mm(percent, surfaces, image),
         "flags": [[flag.code, flag.severity, flag.message] for flag in raised],
     }
-
-
-def _septum_past_mm(percent: PolarMap, surfaces: Surfaces) -> float:
-    """How far from the base the drawn septum holds less than half the maximum; median over 60 degrees."""
-    middle = 0.5 * (surfaces.endo_mm + surfaces.epi_mm)
-    length_mm = np.linalg.norm(np.diff(middle, axis=0), axis=-1)  # (ring, angle), apex to base
-    septal = np.abs(percent.angle_deg - SEPTAL_DEG) < 30
-    low = np.logical_and.accumulate(percent.value[::-1, septal] < HALF_PERCENT, axis=0)[::-1]
-    return float(np.median((low * length_mm[:, septal]).sum(axis=0)))
 
 
 def _ridge_inside_mm(percent: PolarMap, surfaces: Surfaces, image: Volume) -> float:

@@ -20,11 +20,13 @@ from calibrate_intervals import (
     HELD_TO_TRUTH,
     POPULATIONS,
     SEED,
+    STILL_NOISE,
     Constants,
     VolumeConstants,
     draw_constants,
     drawn_figures,
     volume_constants,
+    with_quiet_cavity,
 )
 from figures_in_words import share, told
 from measured_patients import Array, Row, flat, measured_patients
@@ -32,11 +34,12 @@ from page_files import VALIDATION, write_page
 
 from myoscope.quantify.drawn_interval import interval_of_draws, interval_without_noise
 from myoscope.quantify.error_model import DrawCalibration
-from myoscope.quantify.volume_intervals import ANY_CAMERA
+from myoscope.quantify.volume_intervals import ANY_CAMERA, cavity_ratio_interval
 from myoscope.simulate.sites import SITES
 
 PAGE = VALIDATION / "intervals.md"
 TRUTH, QUIET = "the truth", "the image without noise"
+RATIO = "ratio of two ungated cavities (as TID)"
 LABELS = {
     "EDV_ERROR": "EDV",
     "ESV_ERROR": "ESV",
@@ -76,6 +79,25 @@ def judged(pairs: Sequence[tuple[Row, Row]], volumes: VolumeConstants, drawn: Co
             yield Judged(what.label, row["site"], measured, low <= quiet <= high, high - low)
 
 
+def _of_ratios(pairs: Sequence[tuple[Row, Row]], constants: VolumeConstants) -> Iterator[Judged]:
+    """Ratios of the cavities of two patients of one camera, whose noise is as independent as that of two scans."""
+    by_camera: dict[str, list[tuple[Row, Row]]] = {}
+    for row, scan in with_quiet_cavity(pairs):
+        by_camera.setdefault(SITES[row["site"]].camera, []).append((row, scan))
+    for camera, own in by_camera.items():
+        model = constants[STILL_NOISE].get(camera, constants[STILL_NOISE][ANY_CAMERA])
+        for (row, scan), (other_row, other) in zip(own[::2], own[1::2], strict=False):
+            low, high = cavity_ratio_interval(
+                scan["still_mL"],
+                other["still_mL"],
+                fwhm_mm=(scan["still_fwhm_mm"], other["still_fwhm_mm"]),
+                model=model,
+            )
+            ratio = scan["still_mL"] / other["still_mL"]
+            quiet = row["truth"]["still_mL"] / other_row["truth"]["still_mL"]
+            yield Judged(RATIO, row["site"], ratio, low <= quiet <= high, (high - low) / ratio)
+
+
 def _of_volumes(row: Row, scan: Row, constants: VolumeConstants) -> Iterator[Judged]:
     if scan.get("edv_mL") is None:
         return
@@ -99,7 +121,8 @@ def in_halves(pairs: Sequence[tuple[Row, Row]]) -> list[Judged]:
     return [
         one
         for half, other in zip(halves, reversed(halves), strict=True)
-        for one in judged(half, volume_constants(other), draw_constants(other))
+        for volumes, drawn in [(volume_constants(other), draw_constants(other))]
+        for one in (*judged(half, volumes, drawn), *_of_ratios(half, volumes))
     ]
 
 
@@ -107,7 +130,7 @@ def page(rows: Sequence[Row]) -> list[str]:
     pairs = [(row, scan) for row, scan in flat(rows) if scan["centre_error_mm"] < FAR_MM]
     found = in_halves(pairs)
     figures = list(dict.fromkeys(one.figure for one in found))
-    drawn = {what.label for what in DRAWN.values()}
+    drawn = {RATIO, *(what.label for what in DRAWN.values())}
     n_failed = len(rows) - len(pairs)
     lines = [
         "# Intervals",
@@ -187,6 +210,8 @@ def _mean_absolute(error: Array) -> float:
 def _unit(name: str) -> str:
     if name.startswith("phase"):
         return "" if name.endswith("entropy") else "deg"
+    if name == RATIO:
+        return "of the ratio"
     return {"TPD": "%", "SSS": "", "EF": "points"}.get(name, "mL")
 
 
@@ -206,7 +231,7 @@ def _what_falls_short(found: Sequence[Judged]) -> list[str]:
         "always held.",
         "* Without noise is not the truth: how far TPD lies from that of the true uptake stands in "
         "[perfusion over the registry](perfusion.md).",
-        "* Peak rates, wall motion and thickening, TID and figures of segments have no interval.",
+        "* Peak rates, wall motion and thickening and figures of segments have no interval.",
     ]
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from myoscope import heart, io, quantify
+from myoscope.camera_kind import camera_kind
 from myoscope.core import (
     VESSELS,
     Flag,
@@ -372,7 +373,8 @@ def image_flags(image: Volume, surfaces: Surfaces, polar_map: PolarMap) -> tuple
     """What an ungated image shows beside the heart and beyond its own edge."""
     beside = quantify.extracardiac_activity(image, surfaces, polar_map).flag()
     outside = quantify.wall_outside_image(image, surfaces)
-    return tuple(flag for flag in (beside, outside) if flag is not None)
+    septum = quantify.base_of_septum_flag(polar_map, surfaces)
+    return tuple(flag for flag in (beside, outside, septum) if flag is not None)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -385,6 +387,7 @@ class State:
     still: Surfaces
     perfusion: Perfusion
     function: Function | None = None
+    still_fwhm_mm: float | None = None
 
 
 def compare_states(stress: State, rest: State) -> PairResult:
@@ -423,7 +426,10 @@ def compare_states(stress: State, rest: State) -> PairResult:
         quantities.append(Quantity("direct change", None, "%", reason=str(error), group="change"))
     try:
         dilation = quantify.transient_dilation(stress.still, rest.still)
-        quantities.append(quantify.dilation_quantity(dilation))
+        softness = (stress.still_fwhm_mm, rest.still_fwhm_mm)
+        known = None if softness[0] is None or softness[1] is None else (softness[0], softness[1])
+        camera = camera_kind(stress.series)
+        quantities.append(quantify.dilation_quantity(dilation, fwhm_mm=known, camera=camera))
     except MyoscopeError as error:
         quantities.append(Quantity("TID", None, "1", reason=str(error), group="change"))
     quantities.append(_ef_change(stress, rest))

@@ -516,7 +516,7 @@ def _analyze_heart(
         by_segment={**perfusion.by_segment, **({} if function is None else function.by_segment)},
         curve=None if function is None else function.curve,
     )
-    return measure.State(series, found, summed, still.surfaces, perfusion, function)
+    return measure.State(series, found, summed, still.surfaces, perfusion, function, still.fwhm_mm)
 
 
 def _noise_of(

@@ -4,6 +4,8 @@ In: core types (surfaces, polar maps, normal limits). Out: total perfusion defic
 fraction, motion, thickening and phase.
 """
 
+from myoscope.quantify.base_of_septum import base_of_septum_flag as base_of_septum_flag
+from myoscope.quantify.base_of_septum import faint_base_of_septum_mm as faint_base_of_septum_mm
 from myoscope.quantify.combined_positions import ABNORMAL_COMBINED_TPD_PERCENT as ABNORMAL_COMBINED_TPD_PERCENT
 from myoscope.quantify.combined_positions import ABNORMAL_TPD_PERCENT as ABNORMAL_TPD_PERCENT
 from myoscope.quantify.combined_positions import ABNORMAL_TPD_SOURCE as ABNORMAL_TPD_SOURCE
@@ -121,6 +123,7 @@ from myoscope.quantify.tpd import tpd_of_many as tpd_of_many
 from myoscope.quantify.transient_dilation import TransientDilation as TransientDilation
 from myoscope.quantify.transient_dilation import dilation_limit as dilation_limit
 from myoscope.quantify.transient_dilation import transient_dilation as transient_dilation
+from myoscope.quantify.volume_intervals import cavity_ratio_interval as cavity_ratio_interval
 from myoscope.quantify.volume_intervals import ef_interval as ef_interval
 from myoscope.quantify.volume_intervals import volume_interval as volume_interval
 from myoscope.quantify.wall_smoothing import smoothed_gates as smoothed_gates

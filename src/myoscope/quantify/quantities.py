@@ -39,7 +39,7 @@ from myoscope.quantify.phase import first_harmonic as first_harmonic_of
 from myoscope.quantify.segment_scores import SegmentScores
 from myoscope.quantify.tpd import PerfusionDeficit, perfusion_deficit
 from myoscope.quantify.transient_dilation import TransientDilation
-from myoscope.quantify.volume_intervals import ef_interval, volume_interval
+from myoscope.quantify.volume_intervals import cavity_ratio_interval, ef_interval, volume_interval
 from myoscope.quantify.wall_smoothing import smoothed_on_wall
 
 _NO_NOISE = "noise, which nothing tells of in this image"
@@ -366,8 +366,17 @@ def change_quantities(
     ]
 
 
-def dilation_quantity(dilation: TransientDilation) -> Quantity:
-    """Transient dilation; no limit is shipped, as it depends on program and protocol."""
+def dilation_quantity(
+    dilation: TransientDilation, *, fwhm_mm: tuple[float, float] | None = None, camera: str | None = None
+) -> Quantity:
+    """Transient dilation; no limit is shipped, as it depends on program and protocol.
+
+    With ``fwhm_mm``, how soft the two images are, stress first, its interval holds what it would be without noise.
+    """
     if dilation.small:
         return Quantity("TID", None, "1", reason="the cavity is too small for a ratio to mean anything", group="change")
-    return Quantity("TID", dilation.ratio, "1", group="change")
+    if fwhm_mm is None:
+        return Quantity("TID", dilation.ratio, "1", group="change")
+    low, high = cavity_ratio_interval(dilation.stress_mL, dilation.rest_mL, fwhm_mm=fwhm_mm, camera=camera)
+    left_out = "what the two images do not share besides noise"
+    return Quantity("TID", dilation.ratio, "1", low, high, group="change", interval_of=left_out)

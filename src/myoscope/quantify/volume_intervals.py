@@ -15,7 +15,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from myoscope.quantify.error_model import ErrorModel
-from myoscope.quantify.interval_constants import EDV_ERROR, EF_ERROR, ESV_ERROR, STILL_ERROR, STROKE_ERROR
+from myoscope.quantify.interval_constants import (
+    EDV_ERROR,
+    EF_ERROR,
+    ESV_ERROR,
+    STILL_ERROR,
+    STILL_NOISE,
+    STROKE_ERROR,
+)
 
 ANY_CAMERA = "any"
 """Key of the constants that are averages over kinds of cameras."""
@@ -54,6 +61,29 @@ def ef_interval(
         ef_percent, fwhm_mm=fwhm_mm, volume_mL=edv_mL, relative_noise=relative_noise
     )
     return float(np.clip(low, 0, 100)), float(np.clip(high, 0, 100))
+
+
+def cavity_ratio_interval(
+    first_mL: float,
+    second_mL: float,
+    *,
+    fwhm_mm: tuple[float, float],
+    camera: str | None = None,
+    model: ErrorModel | None = None,
+) -> tuple[float, float]:
+    """95 % interval of the ratio of two ungated cavities of one heart: what it would be without noise.
+
+    Errors that both images share cancel; ``fwhm_mm`` is how soft each of them is, ``camera`` as for `volume_interval`;
+    ``model`` stands in for the constants of the camera.
+    """
+    model = model or _of_camera(STILL_NOISE, camera)
+    width, middle = 0.0, float(np.log(first_mL / second_mL))
+    for volume_mL, softness_mm, sign in ((first_mL, fwhm_mm[0], -1), (second_mL, fwhm_mm[1], 1)):
+        about = {"fwhm_mm": softness_mm, "volume_mL": volume_mL}
+        width = float(np.hypot(width, model.factor * model.spread(**about)))
+        middle += sign * float(model.mean(**about))
+    measured = first_mL / second_mL
+    return min(float(np.exp(middle - width)), measured), max(float(np.exp(middle + width)), measured)
 
 
 def _of_camera(models: Mapping[str, ErrorModel], camera: str | None) -> ErrorModel:
