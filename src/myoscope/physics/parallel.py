@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _REACH = 3.5  # standard deviations beyond which blur from outside the detector is left out
-_CACHED = 600_000  # cells of planes that are worked on at once on a processor
+_CACHED, _LEAST_TOGETHER = 600_000, 4  # cells of planes that a processor works on at once, and images worth it
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +176,15 @@ class ParallelProjector(Projector):
         return image
 
     def _at_once(self, stack: Tensor) -> int:
-        # Planes stay in a processor's cache on their way through a view, several images' where they are small; a GPU
-        # wants all there are.
+        # Planes stay in a processor's cache on their way through a view, those of several images where they are small;
+        # large ones gain nothing from company. A GPU wants all there are.
         if stack.device.type != "cpu":
             return len(stack)
         n_slices = self._tables.to_rows.shape[1]
         deepest = max(view.depth_weight.shape[1] for view in self._tables.views)
-        at_once = max(_CACHED // (deepest * self._tables.n_cells * n_slices), 1)
+        at_once = _CACHED // (deepest * self._tables.n_cells * n_slices)
         patients = self._transmission.n_patients
-        return 1 if at_once < patients else at_once - at_once % patients
+        return 1 if at_once < max(_LEAST_TOGETHER, patients) else at_once - at_once % patients
 
     def _check_batch(self, values: Tensor) -> None:
         patients = self._transmission.n_patients
