@@ -39,6 +39,9 @@ class Network:
     changes: tuple[str, ...] = ()
 
 
+WITHOUT_A_CAMERA = "betancur2018, taught without the external site's camera"
+"""Of the sites of the reference registry, riverside has the camera of coast, the external one."""
+
 NETWORKS = {
     one.label: one
     for one in (
@@ -48,6 +51,7 @@ NETWORKS = {
         Network("otaki2022", "otaki2022", "full"),
         Network("otaki2022, perfusion alone", "otaki2022", "full", ("function=false",)),
         Network("yeung2022", "yeung2022", "flow"),
+        Network(WITHOUT_A_CAMERA, "betancur2018", "maps", ("external=riverside,coast",)),
         Network(
             "betancur2018, well patients more often",
             "betancur2018",
@@ -78,13 +82,17 @@ class Judged:
 
 @dataclass(eq=False)
 class Bench:
-    """Where things lie, what was asked for, and what has been made in this run."""
+    """Where things lie, what was asked for, and what has been made in this run.
+
+    ``figures`` is the folder for pictures, which the page finds beside itself under that name.
+    """
 
     registry: Path | None
     work: Path
     spectf: Path | None
     changes: tuple[str, ...]
     cases: int
+    figures: Path = Path("figures")
     made: dict[str, Judged] = field(default_factory=dict)
 
     @property

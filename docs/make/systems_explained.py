@@ -20,11 +20,13 @@ from myoscope.systems.explanation import METHODS, Explainer
 from myoscope.systems.explanation_trial import (
     Case,
     MethodTrial,
+    draw_trials,
     paired_difference,
     share_of,
     trial_lines,
     truth_of,
     try_method,
+    try_random_order,
     try_rules,
 )
 from myoscope.systems.perfusion_inputs import limits_of, perfusion_of_cohort
@@ -55,6 +57,7 @@ def explanations(bench: Bench) -> list[str]:
         "",
         *trial_lines(trials, rules, rng=rng),
         "",
+        *_drawn(bench, explainer, trials, shown),
         f"**{best.method}** hits most often in every other patient and is judged on the others: "
         f"{percent(judged)} of {judged.n} (90 % were wanted).",
         "",
@@ -79,6 +82,25 @@ def explanations(bench: Bench) -> list[str]:
             "",
         ]
     return [*lines, *_random_labels(bench, one, best.method, shown)]
+
+
+def _drawn(bench: Bench, explainer: Explainer, trials: Sequence[MethodTrial], cases: Sequence[Case]) -> list[str]:
+    """Deletion and insertion curves of all methods as a figure beside the page."""
+    picture = bench.figures / "systems_explanations.png"
+    draw_trials(
+        trials,
+        picture,
+        rng=np.random.default_rng(7),
+        without=try_random_order(explainer, cases, rng=np.random.default_rng(8)),
+        title=f"betancur2018 on {len(cases)} virtual patients with one diseased artery",
+    )
+    return [
+        f"![Deletion and insertion curves of all methods](figures/{picture.name})",
+        "",
+        "Answers as the wall is made normal (left) or shown (right), the most important cells first; bands are 95 % "
+        "intervals of the mean over patients.",
+        "",
+    ]
 
 
 def _cases(bench: Bench, one: Judged, which: str) -> list[Case]:
@@ -123,7 +145,8 @@ def _kept_trial(
     names = [name for name in MethodTrial.__dataclass_fields__ if name != "method"]
     if kept.exists():
         with np.load(kept) as arrays:
-            return MethodTrial(method, **{name: arrays[name] for name in names})
+            if set(names) <= set(arrays.files):  # an earlier trial kept areas without their curves
+                return MethodTrial(method, **{name: arrays[name] for name in names})
     say(f"explaining {len(cases)} patients by {method}")
     trial = try_method(explainer, random, method, cases, rng=np.random.default_rng(9))
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ def _run(asked: argparse.Namespace) -> int:
         )
     beside = Path("systems.validation") if registry is None else registry.with_name(f"{registry.name}.validation")
     work = asked.work or beside
-    bench = Bench(registry, work, asked.spectf, tuple(asked.changes), asked.cases)
+    bench = Bench(registry, work, asked.spectf, tuple(asked.changes), asked.cases, asked.page.parent / "figures")
     if registry is not None and not bench.hashes:
         raise InvalidValue(f"{registry} holds no registry: no {', '.join(TIERS)} of `myoscope simulate reference`")
     if asked.page.resolve() == PAGE.resolve():

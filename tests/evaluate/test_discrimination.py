@@ -14,6 +14,7 @@ from myoscope.core import InvalidValue
 from myoscope.evaluate import (
     auc,
     aucs,
+    aucs_within,
     bootstrap,
     mcnemar,
     operating_point,
@@ -252,3 +253,37 @@ def test_power_is_four_fifths_at_the_detectable_difference() -> None:
 def test_what_has_no_area_is_refused(outcome: list[int], score: list[float], said: str) -> None:
     with pytest.raises(InvalidValue, match=said):
         aucs(outcome, score)
+
+
+def test_networks_calibrated_apart_are_compared_within_their_folds_alone() -> None:
+    """Parker et al. 2007: two folds, each told apart perfectly, whose networks differ by more than their patients."""
+    y = np.tile([0, 0, 1, 1], 20)
+    fold = np.repeat([0, 1], 40)
+    score = np.tile([0.1, 0.2, 0.3, 0.4], 20) + 0.5 * fold
+    score[fold == 1] += np.where(y[fold == 1], 0.0, -0.05)
+    found, less = aucs_within(y, score, -score, stratum=fold, reference=0, rng=np.random.default_rng(0), resamples=100)
+    assert [one.value for one in found] == [1.0, 0.0]
+    assert [one.value for one in less] == [0.0, -1.0]
+    assert auc(y, score).value < 0.8
+
+
+def test_areas_within_one_stratum_are_the_plain_ones_and_repeats_do_not_narrow_them() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.random(200) < 0.4
+    score = rng.normal(y, 1)
+    (once,), _ = aucs_within(y, score, stratum=np.zeros(200), reference=0, rng=np.random.default_rng(0), resamples=400)
+    assert once.value == pytest.approx(auc(y, score).value)
+    plain = auc(y, score)
+    assert once.high - once.low == pytest.approx(plain.high - plain.low, rel=0.15)
+    (again,), _ = aucs_within(
+        np.tile(y, 3),
+        np.tile(score, 3),
+        stratum=np.repeat([0, 1, 2], 200),
+        reference=0,
+        rng=np.random.default_rng(0),
+        cluster=np.tile(np.arange(200), 3),
+        resamples=400,
+    )
+    assert again.high - again.low == pytest.approx(once.high - once.low, rel=0.1)
+    with pytest.raises(InvalidValue, match="no pair can be compared"):
+        aucs_within([0, 1], [0.1, 0.2], stratum=["a", "b"], reference=0, rng=rng)

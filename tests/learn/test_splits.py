@@ -157,3 +157,20 @@ def test_examples_that_do_not_fit_are_refused() -> None:
         Examples(**{**parts, "covariates": np.full((4, 1), np.inf)})
     with pytest.raises(InvalidValue, match="site needs one value for each of 4"):
         Examples(**{**parts, "about": {"site": np.array(["n"])}})
+
+
+def test_sites_are_left_out_with_nested_folds_of_the_others() -> None:
+    patient, outcome, site = _patients()
+    splits = leave_one_site_out(patient, site, rng=_rng(), even=outcome, inner_folds=3)
+    assert [split.name for split in splits] == ["external coast", "external harbour", "external north"]
+    for split in splits:
+        assert len(split.inner) == 3
+        tested = set(patient[split.test].tolist())
+        for inner in split.inner:
+            used = np.concatenate([inner.training, inner.validation, inner.test])
+            assert not tested & set(patient[used].tolist())
+            assert used.size + split.test.size == patient.size
+    with pytest.raises(InvalidValue, match="nested folds are at least 3"):
+        leave_one_site_out(patient, site, rng=_rng(), inner_folds=2)
+    with pytest.raises(InvalidValue, match="at least one round"):
+        cross_validation(patient, folds=3, repeats=0, rng=_rng())

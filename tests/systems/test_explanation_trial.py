@@ -18,11 +18,13 @@ from myoscope.systems.betancur2018 import build_from_card
 from myoscope.systems.explanation import Explainer
 from myoscope.systems.explanation_trial import (
     Case,
+    draw_trials,
     paired_difference,
     share_of,
     trial_lines,
     truth_of,
     try_method,
+    try_random_order,
     try_rules,
 )
 
@@ -125,7 +127,7 @@ def test_truth_is_that_of_the_study_asked_for(cohorts: tuple[io.CohortFolder, io
 
 
 def test_a_real_system_goes_through_the_trial(
-    taught: Trained, cohorts: tuple[io.CohortFolder, io.CohortFolder]
+    taught: Trained, cohorts: tuple[io.CohortFolder, io.CohortFolder], tmp_path: Path
 ) -> None:
     explainer = Explainer(taught.folder, "betancur2018", build_from_card)
     random = explainer.with_random_weights(1)
@@ -155,10 +157,20 @@ def test_a_real_system_goes_through_the_trial(
         for method in ("occlusion of regions", "Grad-CAM")
     ]
     for trial in trials:
+        curves = trial.curves()
+        areas = np.trapezoid(curves.deletion, curves.share, axis=1)
+        np.testing.assert_allclose(areas, trial.deletion[np.isfinite(trial.deletion)])
+        np.testing.assert_allclose(curves.insertion[:, [0, -1]], [[0, 1]] * curves.n, atol=1e-9)
         assert trial.hit.shape == (3,)
         assert np.isfinite(trial.stability[:1]).all()
         assert np.isnan(trial.stability[1:]).all()
         assert (np.abs(trial.random_likeness) <= 1).all()
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    without = try_random_order(explainer, cases, rng=np.random.default_rng(0))
+    assert without.n == 3
+    picture = tmp_path / "explained.png"
+    draw_trials(trials, picture, rng=np.random.default_rng(0), without=without, title="three patients", resamples=20)
+    assert picture.stat().st_size > 10_000
     lines = trial_lines(trials, try_rules(cases), rng=np.random.default_rng(0))
     assert sum(line.startswith("| Grad-CAM |") for line in lines) == 2
     with pytest.raises(InvalidValue, match="needs patients"):

@@ -90,3 +90,4 @@ from myoscope.evaluate.verification import VerifiedOperating as VerifiedOperatin
 from myoscope.evaluate.verification import begg_greenes as begg_greenes
 from myoscope.evaluate.verification import verified_accuracy as verified_accuracy
 from myoscope.evaluate.verification import verified_auc as verified_auc
+from myoscope.evaluate.within_strata import aucs_within as aucs_within

@@ -32,6 +32,7 @@ from myoscope.evaluate.roc import (
     specificity_at_matched_sensitivity,
 )
 from myoscope.evaluate.utility import weighted_net_benefit
+from myoscope.evaluate.within_strata import aucs_within
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -70,6 +71,8 @@ class PaperRow:
     idi: Reclassification | None
     net_benefit: Estimate | None
     abstaining: RiskCoverageBand | None = None
+    auc_within: Estimate | None = None
+    difference_within: Estimate | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -122,6 +125,8 @@ class Paper:
         line("AUC", [_said(r.auc) for r in rows])
         line(f"AUC less that of {self.reference}", [_signed(r.difference) for r in rows])
         line("p, paired", [_p(r.difference) for r in rows])
+        line("AUC among those judged by the same network", [_said(r.auc_within) if r.auc_within else "" for r in rows])
+        line(f"the same less that of {self.reference}", [_signed(r.difference_within) for r in rows])
         line(
             f"sensitivity, % (at the specificity of {self.reference})",
             [_percent(r.sensitivity.of_score) if r.sensitivity else "" for r in rows],
@@ -172,13 +177,15 @@ def paper(
     cluster: ArrayLike | None = None,
     unit: str = "patients",
     threshold: float = 0.5,
+    stratum: ArrayLike | None = None,
     explained: Sequence[ExplainedCurves] = (),
     resamples: int = 1000,
 ) -> Paper:
     """Compare scores of the same rows with a reference among them.
 
     ``cluster`` names the patient of each row where a patient has several. ``unit`` says what a row is; net benefit is
-    said at ``threshold``. ``explained`` are curves of explanations to stand beside.
+    said at ``threshold``. ``stratum`` (n,) says which network judged each row, where several did (folds): areas among
+    rows of the same one are then given too. ``explained`` are curves of explanations to stand beside.
 
     Raises
     ------
@@ -192,6 +199,12 @@ def paper(
     patient = cluster_numbers(cluster, y.size)
     found = aucs(y, *values, cluster=patient)
     old = names.index(reference)
+    within: tuple[Estimate | None, ...] = (None,) * len(scores)
+    less: tuple[Estimate | None, ...] = within
+    if stratum is not None:
+        within, less = aucs_within(
+            y, *values, stratum=stratum, reference=old, rng=rng, cluster=patient, resamples=resamples
+        )
     cut, old_p = scores[old].threshold, scores[old].probability
     rows = []
     for number, score in enumerate(scores):
@@ -240,6 +253,8 @@ def paper(
                 discrimination,
                 benefit,
                 abstaining,
+                within[number],
+                less[number] if against else None,
             )
         )
     return Paper(

@@ -34,6 +34,15 @@ class Faithfulness:
     deletion_area: float
     insertion_area: float
 
+    @property
+    def on_scale(self) -> tuple[FloatArray, FloatArray]:
+        """Deletion and insertion curves (k,) from the baseline's answer (0) to the patient's (1); NaN if both agree."""
+        low, high = self.insertion[0], self.insertion[-1]
+        if abs(high - low) < _LEAST_DIFFERENCE:
+            nothing = np.full_like(self.share, np.nan)
+            return nothing, nothing
+        return (self.deletion - low) / (high - low), (self.insertion - low) / (high - low)
+
 
 def faithfulness(
     model: Model, maps: NDArray[Any], baseline: NDArray[Any], attribution: NDArray[Any], *, steps: int = 20
@@ -54,8 +63,6 @@ def faithfulness(
     first = (rank[None] < np.rint(share * values.size)[:, None]).reshape(-1, 1, *values.shape)
     deletion = answers(model, np.where(first, baseline, maps))
     insertion = answers(model, np.where(first, maps, baseline))
-    low, high = insertion[0], insertion[-1]
-    if abs(high - low) < _LEAST_DIFFERENCE:
-        return Faithfulness(share, deletion, insertion, float("nan"), float("nan"))
-    areas = [float(np.trapezoid((curve - low) / (high - low), share)) for curve in (deletion, insertion)]
+    found = Faithfulness(share, deletion, insertion, float("nan"), float("nan"))
+    areas = [float(np.trapezoid(curve, share)) for curve in found.on_scale]
     return Faithfulness(share, deletion, insertion, *areas)

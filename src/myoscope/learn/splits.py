@@ -7,7 +7,7 @@ thresholds) is fitted on ``training`` and ``validation``; ``test`` is looked at 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -101,9 +101,11 @@ def cross_validation(
     Raises
     ------
     InvalidValue
-        Fewer than 3 folds (one trains, one validates, one tests), or more than patients.
+        Fewer than 3 folds (one trains, one validates, one tests), or more than patients; no round.
     """
     who = np.asarray(patient)
+    if repeats < 1:
+        raise InvalidValue(f"cross-validation goes at least one round, got {repeats}")
     if folds < 3:
         raise InvalidValue(f"cross-validation needs at least 3 folds (to train, to validate, to test), got {folds}")
     if inner_folds and inner_folds < 3:
@@ -114,15 +116,7 @@ def cross_validation(
         for fold in range(folds):
             next_fold = (fold + 1) % folds
             name = f"fold {fold}" if repeats == 1 else f"round {repeat}, fold {fold}"
-            inner: tuple[Split, ...] = ()
-            if inner_folds:
-                rest = np.flatnonzero(group != fold)
-                levels = None if even is None else np.asarray(even)[rest]
-                within = cross_validation(who[rest], folds=inner_folds, rng=rng, even=levels)
-                inner = tuple(
-                    Split(f"{name}, inner {s.name}", who, rest[s.training], rest[s.validation], rest[s.test])
-                    for s in within
-                )
+            inner = _nested(name, who, np.flatnonzero(group != fold), inner_folds, rng, even) if inner_folds else ()
             splits.append(
                 Split(
                     name,
@@ -136,21 +130,46 @@ def cross_validation(
     return tuple(splits)
 
 
-def leave_one_site_out(
-    patient: ArrayLike, site: ArrayLike, *, rng: np.random.Generator, even: ArrayLike | None = None
+def _nested(
+    name: str, who: NDArray[np.str_], rest: Rows, folds: int, rng: np.random.Generator, even: ArrayLike | None
 ) -> tuple[Split, ...]:
-    """One split per site: trained and validated on the others, tested on this one.
+    """The rows that are not tested, split again into folds of their own."""
+    levels = None if even is None else np.asarray(even)[rest]
+    within = cross_validation(who[rest], folds=folds, rng=rng, even=levels)
+    return tuple(
+        Split(f"{name}, inner {s.name}", who, rest[s.training], rest[s.validation], rest[s.test]) for s in within
+    )
+
+
+def leave_one_site_out(
+    patient: ArrayLike,
+    site: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    even: ArrayLike | None = None,
+    inner_folds: int = 0,
+) -> tuple[Split, ...]:
+    """One split per site: trained and validated on the others, tested on this one; ``inner_folds`` as for folds.
 
     Raises
     ------
     InvalidValue
-        Fewer than two sites, or a patient at two of them.
+        Fewer than two sites, a patient at two of them, or fewer than 3 nested folds.
     """
     where = np.asarray(site)
     names = np.unique(where)
     if names.size < 2:
         raise InvalidValue(f"leaving a site out needs another one; all rows are from {names[0]}")
-    return tuple(external_site(patient, where, [str(name)], rng=rng, even=even) for name in names)
+    if inner_folds and inner_folds < 3:
+        raise InvalidValue(f"nested folds are at least 3, got {inner_folds}")
+    who, splits = np.asarray(patient), []
+    for name in names:
+        split = external_site(who, where, [str(name)], rng=rng, even=even)
+        if inner_folds:
+            rest = np.flatnonzero(where != name)
+            split = replace(split, inner=_nested(split.name, who, rest, inner_folds, rng, even))
+        splits.append(split)
+    return tuple(splits)
 
 
 def external_site(

@@ -42,6 +42,7 @@ from myoscope.systems.diagnosis import (
     prognosis_of,
     teach_diagnosis,
     vessel_labels,
+    with_known_label,
     with_label,
 )
 from myoscope.systems.evaluation import Evaluation, evaluate_diagnosis
@@ -91,9 +92,15 @@ class Settings:
 
 
 def prepare(
-    cohorts: Sequence[io.CohortFolder], settings: Settings, *, normals: Sequence[io.CohortFolder] = ()
+    cohorts: Sequence[io.CohortFolder],
+    settings: Settings,
+    *,
+    normals: Sequence[io.CohortFolder] = (),
+    keep_unverified: bool = False,
 ) -> Examples:
     """Raw and blackout maps, sex, and which arteries angiography found obstructed.
+
+    ``keep_unverified`` keeps studies without a label, to correct for who was verified.
 
     Raises
     ------
@@ -124,7 +131,7 @@ def prepare(
         about,
     )
     with_map = with_label(examples, np.isfinite(tpd), f"no heart was found in {settings.image}, or it was not made")
-    return with_label(with_map, np.isfinite(with_map.targets).all(axis=1), "no angiography")
+    return with_known_label(with_map, keep_unverified=keep_unverified)
 
 
 def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
@@ -171,7 +178,7 @@ def build(settings: Settings, member: int) -> nn.Module:
 
 def predict(examples: Examples, model: TrainedModel) -> Prognosis:
     """Probability of each artery and of the patient."""
-    return prognosis_of(model.answers(examples), model.card.numbers)
+    return prognosis_of(model.answers(examples), model.card.numbers, examples.about.get("tpd_percent"))
 
 
 def evaluate(

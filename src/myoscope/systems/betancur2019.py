@@ -43,6 +43,7 @@ from myoscope.systems.diagnosis import (
     prognosis_of,
     teach_diagnosis,
     vessel_labels,
+    with_known_label,
     with_label,
 )
 from myoscope.systems.evaluation import Evaluation, evaluate_diagnosis
@@ -108,9 +109,15 @@ def channels(settings: Settings) -> tuple[str, ...]:
 
 
 def prepare(
-    cohorts: Sequence[io.CohortFolder], settings: Settings, *, normals: Sequence[io.CohortFolder] = ()
+    cohorts: Sequence[io.CohortFolder],
+    settings: Settings,
+    *,
+    normals: Sequence[io.CohortFolder] = (),
+    keep_unverified: bool = False,
 ) -> Examples:
     """Counts, defect and severity of each position, sex, and which arteries angiography found obstructed.
+
+    ``keep_unverified`` keeps studies without a label, to correct for who was verified.
 
     Raises
     ------
@@ -145,7 +152,7 @@ def prepare(
     )
     seen = np.isfinite(about["tpd_percent"])
     with_map = with_label(examples, seen, f"no heart was found in {' or '.join(settings.images)}, or none was made")
-    return with_label(with_map, np.isfinite(with_map.targets).all(axis=1), "no angiography")
+    return with_known_label(with_map, keep_unverified=keep_unverified)
 
 
 def prepare_study(study: StudyMaps, settings: Settings) -> Examples:
@@ -200,7 +207,7 @@ def build(settings: Settings, member: int) -> nn.Module:
 
 def predict(examples: Examples, model: TrainedModel) -> Prognosis:
     """Probability of each artery and of the patient."""
-    return prognosis_of(model.answers(examples), model.card.numbers)
+    return prognosis_of(model.answers(examples), model.card.numbers, examples.about.get("tpd_percent"))
 
 
 def evaluate(

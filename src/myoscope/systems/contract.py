@@ -17,6 +17,7 @@ from myoscope.systems import SYSTEMS
 if TYPE_CHECKING:
     import numpy as np
     from lightning_fabric import Fabric
+    from torch import nn
 
     from myoscope import io
     from myoscope.core import Explanation
@@ -48,9 +49,14 @@ class CohortSystem(Protocol):
     def Settings(self) -> Any: ...  # noqa: N802 - it is a class
 
     def prepare(
-        self, cohorts: Sequence[io.CohortFolder], settings: Any, *, normals: Sequence[io.CohortFolder] = ()
+        self,
+        cohorts: Sequence[io.CohortFolder],
+        settings: Any,
+        *,
+        normals: Sequence[io.CohortFolder] = (),
+        keep_unverified: bool = False,
     ) -> Examples:
-        """Inputs and labels of every study that has them."""
+        """Inputs and labels of every study that has them; or inputs of all, to correct for who was verified."""
 
     def train(
         self,
@@ -80,6 +86,9 @@ class CohortSystem(Protocol):
 
     def explain(self, examples: Examples, row: int, folder: Path, *, method: str = "") -> Explanation:
         """Why the model said so of one study."""
+
+    def build_from_card(self, settings: Mapping[str, Any], member: int) -> nn.Module:
+        """The untrained network of one member, as a card's settings say."""
 
 
 def load_system(name: str) -> CohortSystem:

@@ -9,7 +9,7 @@ logistic curve fitted on the same patients, so that what is compared has been fi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -20,7 +20,7 @@ from scipy.special import expit, logit
 from myoscope import io
 from myoscope.core import PROBABILITY, VESSELS, InvalidValue, Prediction
 from myoscope.core.geometry import FloatArray
-from myoscope.evaluate import conformal_thresholds, logistic_fit
+from myoscope.evaluate import ConformalThresholds, conformal_thresholds, logistic_fit
 from myoscope.learn import Answers, Examples, ModelCard, TrainedModel, sampling_chances
 from myoscope.learn.sampling import SMALL_TPD_PERCENT, Strategy
 from myoscope.systems.training import Progress, Recipe, teach_and_write
@@ -58,6 +58,20 @@ def about_studies(folders: Sequence[io.CohortFolder]) -> dict[str, NDArray[Any]]
     names = ("site", "camera", "tracer", "sex", "age_y", "bmi_kg_m2", "diabetes", "stress_type", "population")
     said = [name for name in names if all(name in folder.cohort.values for folder in folders)]
     return {name: np.concatenate([folder.cohort[name] for folder in folders]) for name in said}
+
+
+def with_known_label(examples: Examples, *, keep_unverified: bool) -> Examples:
+    """Only the studies whose every target is known, or all of them to correct for who was verified.
+
+    Raises
+    ------
+    InvalidValue
+        No study has a label.
+    """
+    known = np.isfinite(examples.targets).all(axis=1)
+    if keep_unverified and known.any():
+        return examples
+    return with_label(examples, known, "no angiography")
 
 
 def with_label(examples: Examples, known: ArrayLike, why: str) -> Examples:
@@ -177,6 +191,8 @@ class Prognosis:
     """What a diagnostic model says of some studies: of vessels, and of the patient with the interval.
 
     ``patient`` (study,) with ``low`` and ``high``; ``vessels`` (study, 3) or None; ``answers`` the model's own.
+    By what was fitted on the model's own training patients, ``tpd`` (study,) is total perfusion deficit as a
+    probability and ``sets`` (study, 2) which answers (without, with disease) are held possible; None where not asked.
     """
 
     answers: Answers
@@ -184,10 +200,38 @@ class Prognosis:
     low: FloatArray
     high: FloatArray
     vessels: FloatArray | None
+    tpd: FloatArray | None = None
+    sets: NDArray[np.bool_] | None = None
 
 
-def prognosis_of(answers: Answers, numbers: Mapping[str, Any]) -> Prognosis:
-    """The patient's probability from what the model answers."""
+def pooled(parts: Sequence[Prognosis]) -> Prognosis:
+    """What several models say of studies of their own, one after the other.
+
+    Raises
+    ------
+    InvalidValue
+        None, or models that answer different questions.
+    """
+    if not parts or len({part.answers.targets for part in parts}) != 1:
+        raise InvalidValue("predictions can be put together where models answer the same questions")
+
+    def together(rows: Sequence[Any]) -> Any:
+        return None if any(row is None for row in rows) else np.concatenate(rows)
+
+    answers = Answers(
+        parts[0].answers.targets,
+        **{
+            one.name: together([getattr(part.answers, one.name) for part in parts])
+            for one in fields(Answers)
+            if one.name != "targets"
+        },
+    )
+    names = [one.name for one in fields(Prognosis) if one.name != "answers"]
+    return Prognosis(answers, **{name: together([getattr(part, name) for part in parts]) for name in names})
+
+
+def prognosis_of(answers: Answers, numbers: Mapping[str, Any], tpd_percent: ArrayLike | None = None) -> Prognosis:
+    """The patient's probability from what the model answers, and TPD (study,) as one where it is given."""
     intercept, slope = numbers["patient_curve"]
 
     def patient(probability: FloatArray) -> FloatArray:
@@ -197,12 +241,15 @@ def prognosis_of(answers: Answers, numbers: Mapping[str, Any]) -> Prognosis:
 
     # A network that learned nothing can have a falling curve, which turns the ends of an interval round.
     ends = np.stack([patient(answers.low), patient(answers.high)])
+    ours = patient(answers.probability)
     return Prognosis(
         answers,
-        patient(answers.probability),
+        ours,
         ends.min(axis=0),
         ends.max(axis=0),
         answers.probability if len(answers.targets) > 1 else None,
+        None if tpd_percent is None else tpd_probability(np.asarray(tpd_percent, np.float64), numbers),
+        ConformalThresholds(**numbers["conformal"]).sets(ours) if "conformal" in numbers else None,
     )
 
 

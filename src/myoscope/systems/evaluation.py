@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myoscope import quantify
-from myoscope.core import VESSELS
+from myoscope.core import VESSELS, InvalidValue
 from myoscope.core.geometry import FloatArray
 from myoscope.evaluate import (
-    ConformalThresholds,
+    ExplainedCurves,
     Factor,
     Paper,
     RiskCoverage,
@@ -29,7 +30,11 @@ from myoscope.evaluate import (
 from myoscope.learn import Examples, TrainedModel
 from myoscope.systems.contract import Published
 from myoscope.systems.diagnosis import Prognosis as Prognosis
-from myoscope.systems.diagnosis import patient_label, tpd_probability
+from myoscope.systems.diagnosis import patient_label
+from myoscope.systems.verified import VerifiedTable
+
+JUDGED_BY = "judged_by"
+"""Name of what examples say of themselves where several networks judge them: which one, a fold or a site left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,12 @@ class Evaluation:
     sets: SetAccuracy | None = None
     abstaining: RiskCoverage | None = None
     notes: tuple[str, ...] = ()
+    verified: VerifiedTable | None = None
+
+    def explained_by(self, curves: Sequence[ExplainedCurves]) -> Evaluation:
+        """The same with curves of explanations beside the first table."""
+        (name, first), *others = self.papers.items()
+        return replace(self, papers={name: replace(first, explained=tuple(curves)), **dict(others)})
 
     def markdown(self, published: Sequence[Published] = ()) -> str:
         """Everything as text, the paper's figures beside ours."""
@@ -85,6 +96,8 @@ class Evaluation:
                 f"{a.area_at_random:.4f}, knowing the error {a.area_best:.4f}.",
                 "",
             ]
+        if self.verified is not None:
+            lines += ["### Verification", "", *self.verified.lines(), ""]
         lines += [f"* {note}" for note in self.notes]
         return "\n".join(lines) + "\n"
 
@@ -131,24 +144,33 @@ def evaluate_diagnosis(
     """Per patient, and per vessel where the model answers for vessels; studies without a label are left out.
 
     ``combined`` says that TPD is that of two positions together.
+
+    Raises
+    ------
+    InvalidValue
+        Nobody's label is known, or too few patients have, or lack, disease.
     """
     tpd_name = "combined TPD" if combined else "TPD"
     abnormal_from = quantify.ABNORMAL_COMBINED_TPD_PERCENT if combined else quantify.ABNORMAL_TPD_PERCENT
     known = np.isfinite(examples.targets).all(axis=1)
+    if not known.any():
+        raise InvalidValue("nobody's label is known, so there is nothing to judge by")
     used = examples.rows(known)
     y = patient_label(used.targets.astype(np.float64)) > 0
+    judge: NDArray[Any] | None = used.about.get(JUDGED_BY)
     tpd = np.asarray(used.about["tpd_percent"], np.float64)
     ours = prognosis.patient[known]
     papers = {
         "patients": paper(
             y,
             [
-                Score(tpd_name, tpd, tpd_probability(tpd, model.card.numbers), abnormal_from),
-                Score.of_probability(system, ours),
+                Score(tpd_name, tpd, None if prognosis.tpd is None else prognosis.tpd[known], abnormal_from),
+                Score.of_probability(system, ours, doubt=prognosis.answers.strangeness[known]),
             ],
             reference=tpd_name,
             rng=rng,
             cluster=used.patient,
+            stratum=judge,
             resamples=resamples,
         )
     }
@@ -164,9 +186,9 @@ def evaluate_diagnosis(
             rng=rng,
             cluster=np.repeat(used.patient, len(VESSELS)),
             unit="vessels",
+            stratum=None if judge is None else np.repeat(judge, len(VESSELS)),
             resamples=resamples,
         )
-    thresholds = ConformalThresholds(**model.card.numbers["conformal"])
     unusual = prognosis.answers.unusual[known]
     sites = ", ".join(np.unique(used.about["site"]).tolist())
     return Evaluation(
@@ -174,7 +196,7 @@ def evaluate_diagnosis(
         f"virtual patients, not people; {len(used)} studies of {sites}; model {model.card.identifier}",
         papers,
         subgroups(y, ours, factors_of(used), cluster=used.patient),
-        set_accuracy(y, thresholds.sets(ours)),
+        None if prognosis.sets is None else set_accuracy(y, prognosis.sets[known], cluster=used.patient),
         risk_coverage((ours - y) ** 2, prognosis.answers.strangeness[known]),
         (
             *used.left_out,

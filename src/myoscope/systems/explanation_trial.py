@@ -9,7 +9,8 @@ is the model; that this one learned from disease is what makes the truth a fair 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from myoscope import explain, io
 from myoscope.core import VESSELS, InvalidValue
 from myoscope.core.geometry import FloatArray
-from myoscope.evaluate import Estimate, bootstrap, weighted_mean, wilson_interval
+from myoscope.evaluate import Estimate, ExplainedCurves, bootstrap, draw_explained, weighted_mean, wilson_interval
 from myoscope.simulate.deficit import ABNORMAL_BELOW
 from myoscope.systems.explanation import SEGMENTS, Explainer
 
@@ -26,6 +27,7 @@ Progress = Callable[[str, float], None]
 
 RULES = ("random segment", "darkest segment", "most abnormal segment")
 """What needs no network; the last goes by deviations below the normal mean."""
+RANDOM_ORDER = "random order of segments"
 _HEALTHY_PERCENTILE = 90.0
 _LEAST_REGION = 0.01
 _DRAWS = 3
@@ -58,6 +60,7 @@ class MethodTrial:
     true defect, ``overlap_by_chance`` the defect's share of the wall. ``deletion`` and ``insertion``: areas, small and
     large are good. ``gap``: what attributions leave unexplained, in log-odds. ``random_hit`` and ``random_likeness``:
     with random weights. ``stability``: likeness under noise that leaves the disease alone, for the first cases.
+    ``deletion_curve`` and ``insertion_curve`` (case, k) over the ``share`` of the wall (k,) are what the areas are of.
     """
 
     method: str
@@ -70,6 +73,20 @@ class MethodTrial:
     random_hit: FloatArray
     random_likeness: FloatArray
     stability: FloatArray
+    share: FloatArray
+    deletion_curve: FloatArray
+    insertion_curve: FloatArray
+
+    def curves(self) -> ExplainedCurves:
+        """Deletion and insertion curves of the cases that have them.
+
+        Raises
+        ------
+        InvalidValue
+            No case was answered otherwise than a normal heart.
+        """
+        told = np.isfinite(self.deletion_curve).all(axis=1) & np.isfinite(self.insertion_curve).all(axis=1)
+        return ExplainedCurves(self.method, self.share, self.deletion_curve[told], self.insertion_curve[told])
 
 
 def truth_of(folder: io.CohortFolder, studies: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -131,6 +148,7 @@ def try_method(
     if not cases:
         raise InvalidValue("a trial of explanations needs patients: nobody is truly ill and was found to be so")
     rows: list[list[float]] = []
+    curves = []
     for number, one in enumerate(cases):
         if progress is not None:
             progress(f"{method}: patient {number + 1} of {len(cases)}", number / len(cases))
@@ -148,6 +166,7 @@ def try_method(
         faithful = explain.faithfulness(
             explainer.asked(one.covariates, one.target), one.maps, explainer.baseline(one.maps), attention
         )
+        curves.append((faithful.share, *faithful.on_scale))
         without = explain.plane(random.by(method, one.maps, one.covariates, one.target))
         steady = float("nan")
         if number < n_noisy:
@@ -167,7 +186,63 @@ def try_method(
                 steady,
             ]
         )
-    return MethodTrial(method, *np.asarray(rows, np.float64).T)
+    share, deletion, insertion = (np.stack(one) for one in zip(*curves, strict=True))
+    per_case = [one.name for one in fields(MethodTrial)][1:-3]
+    numbers = dict(zip(per_case, np.asarray(rows, np.float64).T, strict=True))
+    return MethodTrial(method, **numbers, share=share[0], deletion_curve=deletion, insertion_curve=insertion)
+
+
+def try_random_order(explainer: Explainer, cases: Sequence[Case], *, rng: np.random.Generator) -> ExplainedCurves:
+    """What deletion and insertion give without an explanation: segments of each patient's wall in random order.
+
+    Raises
+    ------
+    InvalidValue
+        No case was answered otherwise than a normal heart.
+    """
+    curves = []
+    for one in cases:
+        order = rng.random(int(SEGMENTS.max()) + 1)[SEGMENTS]
+        asked = explainer.asked(one.covariates, one.target)
+        found = explain.faithfulness(asked, one.maps, explainer.baseline(one.maps), order)
+        curves.append((found.share, *found.on_scale))
+    return curves_of(RANDOM_ORDER, curves)
+
+
+def curves_of(method: str, curves: Sequence[tuple[FloatArray, FloatArray, FloatArray]]) -> ExplainedCurves:
+    """Share of the wall, deletion and insertion of each patient put together; those without a difference left out.
+
+    Raises
+    ------
+    InvalidValue
+        Nobody was answered otherwise than a normal heart.
+    """
+    told = [one for one in curves if np.isfinite(one[1]).all()]
+    if not told:
+        raise InvalidValue("nobody was answered otherwise than a normal heart, so there is nothing to explain")
+    return ExplainedCurves(method, told[0][0], np.stack([one[1] for one in told]), np.stack([one[2] for one in told]))
+
+
+def draw_trials(
+    trials: Sequence[MethodTrial],
+    path: Path,
+    *,
+    rng: np.random.Generator,
+    without: ExplainedCurves | None = None,
+    title: str = "",
+    resamples: int = 300,
+) -> None:
+    """Draw deletion and insertion of every method side by side, beside what no explanation gives (PNG or SVG).
+
+    Raises
+    ------
+    InvalidValue
+        A method of which no case was answered otherwise than a normal heart.
+    """
+    curves = [trial.curves() for trial in trials]
+    draw_explained(
+        [*curves, *([without] if without is not None else [])], path, rng=rng, title=title, resamples=resamples
+    )
 
 
 def share_of(hits: FloatArray) -> Estimate:

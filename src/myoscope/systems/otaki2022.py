@@ -43,6 +43,7 @@ from myoscope.systems.diagnosis import (
     prognosis_of,
     teach_diagnosis,
     vessel_labels,
+    with_known_label,
     with_label,
 )
 from myoscope.systems.evaluation import Evaluation, evaluate_diagnosis
@@ -109,9 +110,15 @@ class Settings:
 
 
 def prepare(
-    cohorts: Sequence[io.CohortFolder], settings: Settings, *, normals: Sequence[io.CohortFolder] = ()
+    cohorts: Sequence[io.CohortFolder],
+    settings: Settings,
+    *,
+    normals: Sequence[io.CohortFolder] = (),
+    keep_unverified: bool = False,
 ) -> Examples:
     """Perfusion, motion and thickening, volumes, age and sex, and whether any artery is obstructed.
+
+    ``keep_unverified`` keeps studies without a label, to correct for who was verified.
 
     Raises
     ------
@@ -155,7 +162,7 @@ def prepare(
     with_map = with_label(
         examples, np.isfinite(tpd), f"no heart was found in {' or '.join(settings.images)}, or none was made"
     )
-    return with_label(with_map, np.isfinite(with_map.targets[:, 0]), "no angiography")
+    return with_known_label(with_map, keep_unverified=keep_unverified)
 
 
 def _first_image(folder: io.CohortFolder, images: Sequence[str], limits: Limits) -> PerfusionMaps:
@@ -224,7 +231,7 @@ def build(settings: Settings, member: int) -> nn.Module:
 
 def predict(examples: Examples, model: TrainedModel) -> Prognosis:
     """Probability of obstructive disease."""
-    return prognosis_of(model.answers(examples), model.card.numbers)
+    return prognosis_of(model.answers(examples), model.card.numbers, examples.about.get("tpd_percent"))
 
 
 def evaluate(

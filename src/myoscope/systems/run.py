@@ -9,18 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from myoscope import io
 from myoscope.core import InvalidValue
 from myoscope.learn import ModelCard, csv_log, load_model, mlflow_log, read_card
 from myoscope.systems.contract import CohortSystem, Progress, load_system, settings_of, settings_with
 from myoscope.systems.diagnosis import outside
+from myoscope.systems.judging import EXPLAINED, Sent, judge
+from myoscope.systems.verified import of_verified
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -81,8 +81,8 @@ def train_system(
     examples = prepare_examples(system, settings, cohorts, normals)
     machine = machine or Machine()
     fabric = machine.fabric()
-    _claim(out, name, settings, examples, normals, fabric)
-    card = _train(system, name, examples, settings, out, machine, fabric, tell)
+    claim(out, name, settings, examples, normals, fabric)
+    card = train_in_parts(system, name, examples, settings, out, machine, fabric, tell)
     tell("done", 1.0)
     return card
 
@@ -97,17 +97,23 @@ def evaluate_system(
     changes: Sequence[str] = (),
     overwrite: bool = False,
     seed: int = 0,
+    verified: str = "",
+    reasons: Sequence[str] = (),
+    explained: int = EXPLAINED,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Judge a trained model on cohort folders: on their external sites, or on all if there is none.
 
     ``changes`` may name another label to judge on (``label=angiography``), and no other setting: what a model sees, and
-    who taught it, is settled. Writes ``<name>.md`` and a picture per table into ``out``.
+    who taught it, is settled. ``verified`` names the column that says whose outcome was verified; accuracy is then also
+    given for everybody, corrected by what the decision went by (``reasons``, columns as well). Of so many patients
+    (``explained``) deletion and insertion curves are drawn. Writes ``<name>.md`` and a picture per table into ``out``.
 
     Raises
     ------
     InvalidValue, UnreadableFile, OutputError
-        As `train_system`; also where ``model`` holds no model of this system.
+        As `train_system`; also where ``model`` holds no model of this system, or ``verified`` or ``reasons`` are no
+        columns to go by.
     """
     system = load_system(name)
     refused = [change for change in changes if change.partition("=")[0].strip() != "label"]
@@ -117,10 +123,29 @@ def evaluate_system(
     settings = settings_with(settings_of(type(system.Settings()), trained.card.settings), changes)
     io.refuse_existing(out, replace=overwrite, sign=f"{name}.md")
     tell = progress or (lambda step, fraction: None)
+    if reasons and not verified:
+        raise InvalidValue("what a decision to verify went by needs the column that says who was verified (--verified)")
     tell("reading the cohort", 0.0)
-    examples = outside(prepare_examples(system, settings, cohorts, normals), settings.external)
+    examples = prepare_examples(system, settings, cohorts, normals, keep_unverified=bool(verified))
+    examples = outside(examples, settings.external)
+    sent = None
+    if verified:
+        folders = [io.read_cohort(path) for path in cohorts]
+        examples, notes = of_verified(examples, folders, verified)
+        sent = Sent(folders, verified, tuple(reasons), tuple(notes))
     with io.atomic_folder(out, replace=overwrite, sign=f"{name}.md") as folder:
-        return _judge(system, examples, model, name, folder, seed=seed, tell=tell, judged_on=", ".join(changes))
+        return judge(
+            system,
+            examples,
+            model,
+            name,
+            folder,
+            seed=seed,
+            tell=tell,
+            explained=explained,
+            judged_on=", ".join(changes),
+            sent=sent,
+        )
 
 
 def reproduce_system(
@@ -132,6 +157,7 @@ def reproduce_system(
     changes: Sequence[str] = (),
     machine: Machine | None = None,
     overwrite: bool = False,
+    explained: int = EXPLAINED,
     progress: Progress | None = None,
 ) -> Evaluation | None:
     """From registry to table: teach on the sites that may teach, judge on the external one, beside the paper's figures.
@@ -160,38 +186,63 @@ def reproduce_system(
         )
     machine = machine or Machine()
     fabric = machine.fabric()
-    _claim(out, name, settings, examples, normals, fabric)
-    parts = _parts_of(out)
+    claim(out, name, settings, examples, normals, fabric)
+    parts = parts_of(out)
     model = parts / MODEL_FOLDER
     if not (model / f"{name}.json").exists():
-        _train(system, name, examples, settings, model, machine, fabric, lambda s, f: tell(s, 0.9 * f))
+        train_in_parts(system, name, examples, settings, model, machine, fabric, lambda s, f: tell(s, 0.9 * f))
     if not fabric.is_global_zero:
         return None
     with io.atomic_folder(out, replace=overwrite, sign=f"{name}.md") as folder:
         shutil.copytree(model, folder / MODEL_FOLDER)
-        evaluation = _judge(system, tested, model, name, folder, seed=settings.seed, tell=tell)
+        evaluation = judge(system, tested, model, name, folder, seed=settings.seed, tell=tell, explained=explained)
         card = read_card(folder / MODEL_FOLDER, name)
         replace(card, figures=evaluation.figures()).write(folder / MODEL_FOLDER)
     shutil.rmtree(parts, ignore_errors=True)
     return evaluation
 
 
-def prepare_examples(system: CohortSystem, settings: Any, cohorts: Sequence[Path], normals: Sequence[Path]) -> Examples:
-    """What a system takes of cohort folders."""
+def prepare_examples(
+    system: CohortSystem,
+    settings: Any,
+    cohorts: Sequence[Path],
+    normals: Sequence[Path],
+    *,
+    keep_unverified: bool = False,
+) -> Examples:
+    """What a system takes of cohort folders; ``keep_unverified`` also takes studies without a label."""
     return system.prepare(
-        [io.read_cohort(path) for path in cohorts], settings, normals=[io.read_cohort(path) for path in normals]
+        [io.read_cohort(path) for path in cohorts],
+        settings,
+        normals=[io.read_cohort(path) for path in normals],
+        keep_unverified=keep_unverified,
     )
 
 
-def _parts_of(out: Path) -> Path:
+def parts_of(out: Path) -> Path:
+    """Where what is not finished lies while ``out`` is made."""
     return out.with_name(f"{out.name}.parts")
 
 
-def _claim(out: Path, name: str, settings: Any, examples: Examples, normals: Sequence[Path], fabric: Fabric) -> None:
+def claim(
+    out: Path,
+    name: str,
+    settings: Any,
+    examples: Examples,
+    normals: Sequence[Path],
+    fabric: Fabric,
+    *,
+    besides: Mapping[str, Any] | None = None,
+) -> None:
     """Write down what is begun in ``<out>.parts``, or refuse if another model was begun there.
 
     What was taught so far must not go into a model of other settings: it may have seen the patients that this one is
-    to be judged on.
+    to be judged on. ``besides`` is what else decides it (folds).
+
+    Raises
+    ------
+    InvalidValue
+        Something else was begun there.
     """
     asked: dict[str, Any] = {
         "system": name,
@@ -199,9 +250,10 @@ def _claim(out: Path, name: str, settings: Any, examples: Examples, normals: Seq
         "studies": hashlib.sha256("\n".join(examples.study.tolist()).encode()).hexdigest(),
         "normals": [io.read_cohort(path).sha256 for path in normals],
         **asdict(settings),
+        **(besides or {}),
     }
     asked = json.loads(json.dumps(asked))  # as it is read back: tuples are lists there
-    path = _parts_of(out) / _BEGUN
+    path = parts_of(out) / _BEGUN
     others = [one for one in path.parent.glob("*") if one.name != _BEGUN and not one.name.endswith(".part")]
     if not others:
         # Nothing was taught here yet: a call that failed before it began binds nobody.
@@ -228,7 +280,7 @@ def _claim(out: Path, name: str, settings: Any, examples: Examples, normals: Seq
         )
 
 
-def _train(
+def train_in_parts(
     system: CohortSystem,
     name: str,
     examples: Examples,
@@ -241,7 +293,7 @@ def _train(
     """Teach in ``<out>.parts`` and move what is done to ``out``, without the checkpoints."""
     import torch
 
-    parts = _parts_of(out)
+    parts = parts_of(out)
     logs = _logs(parts / "training", name, machine.mlflow if fabric.is_global_zero else "")
     threads = torch.get_num_threads()
     if machine.accelerator == "cpu":
@@ -274,26 +326,3 @@ def _logs(folder: Path, name: str, mlflow: str) -> Callable[[str], Log]:
         return send
 
     return of
-
-
-def _judge(
-    system: CohortSystem,
-    examples: Examples,
-    model: Path,
-    name: str,
-    folder: Path,
-    *,
-    seed: int,
-    tell: Progress,
-    judged_on: str = "",
-) -> Evaluation:
-    trained = load_model(model, name)
-    rng = np.random.default_rng(seed)
-    tell("predicting", 0.92)
-    prognosis = system.predict(examples, trained)
-    tell("evaluating", 0.94)
-    evaluation = system.evaluate(examples, prognosis, trained, rng=rng)
-    if judged_on:
-        evaluation = replace(evaluation, title=f"{evaluation.title}; judged on {judged_on}")
-    evaluation.write(folder, rng=rng, published=system.PUBLISHED)
-    return evaluation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import myoscope
 from myoscope.core.geometry import FloatArray
-from myoscope.learn import Examples, ModelCard, describe_inputs, save_model
+from myoscope.learn import Examples, ModelCard, Split, describe_inputs, save_model
 from myoscope.learn.trained_model import described_maps
 
 if TYPE_CHECKING:
@@ -204,8 +204,17 @@ def teach_and_write(
             study=examples.study,
             logit=taught.out_of_fold,
             targets=examples.targets,
+            member=_judges(taught.splits, len(examples)),
         )
     return save_model(out, card, taught.ensemble, description, _mean_maps(examples.maps[normal]))
+
+
+def _judges(splits: Sequence[Split], n: int) -> NDArray[np.int16]:
+    """Which member did not learn from each training study (study,)."""
+    member = np.full(n, -1, np.int16)
+    for number, split in enumerate(splits):
+        member[split.test] = number
+    return member
 
 
 def _hash_of(examples: Examples, recipe: Recipe) -> str:
@@ -227,6 +236,11 @@ def _described(examples: Examples, recipe: Recipe) -> dict[str, Any]:
         "may_be_missing": _may_be_missing(examples),
         # None where a covariate was withheld from all of them: JSON has no NaN.
         "covariate_mean": [float(c[known].mean()) if (known := np.isfinite(c)).any() else None for c in covariates.T],
+        **{
+            f"{name}s": np.unique(examples.about[name]).tolist()
+            for name in ("site", "camera")
+            if name in examples.about
+        },
         "described_channels": list(recipe.described),
         "described_spread": [float(s) if s > 0 else 1.0 for s in spread],
     }

@@ -42,7 +42,7 @@ from myoscope.learn import Examples, ModelCard, TrainedModel
 from myoscope.simulate.deficit import SEGMENT_OF_PLACE, SHARE_OF_WALL
 from myoscope.systems.contract import Published, settings_of
 from myoscope.systems.diagnosis import Prognosis, about_studies, inside, with_label
-from myoscope.systems.evaluation import Evaluation
+from myoscope.systems.evaluation import JUDGED_BY, Evaluation
 from myoscope.systems.explanation import explain_network
 from myoscope.systems.perfusion_inputs import maps_in
 from myoscope.systems.training import Progress, Recipe, pace_of, teach_and_write, teach_settings, weights_of_member
@@ -98,7 +98,11 @@ class Settings:
 
 
 def prepare(
-    cohorts: Sequence[io.CohortFolder], settings: Settings, *, normals: Sequence[io.CohortFolder] = ()
+    cohorts: Sequence[io.CohortFolder],
+    settings: Settings,
+    *,
+    normals: Sequence[io.CohortFolder] = (),
+    keep_unverified: bool = False,
 ) -> Examples:
     """Maps of flow and reserve, and the six answers; the reserve's is that of the true flows.
 
@@ -107,9 +111,11 @@ def prepare(
     UnitMismatch
         A flow map that is not in mL/min/g.
     InvalidValue
-        No flow maps.
+        No flow maps, or asked to keep those whose label awaits angiography: there are none.
     """
     del normals  # flow has units and needs no limits
+    if keep_unverified:
+        raise InvalidValue("yeung2022 is judged by true flow, which is known of everybody; nothing is left to verify")
     maps = np.concatenate([_flow_maps(folder, settings) for folder in cohorts])
     true = np.concatenate([_true_reserve(folder) for folder in cohorts])
     about = about_studies(cohorts)
@@ -334,8 +340,15 @@ def evaluate(
         if task == "impaired reserve":
             mean = np.asarray(examples.about["mean_reserve"], np.float64)[known]
             scores = [Score("mean of the reserve map", -mean, None, -IMPAIRED_BELOW), *scores]
+        judge = examples.about.get(JUDGED_BY)
         papers[task] = paper(
-            y, scores, reference=scores[0].name, rng=rng, cluster=examples.patient[known], resamples=resamples
+            y,
+            scores,
+            reference=scores[0].name,
+            rng=rng,
+            cluster=examples.patient[known],
+            stratum=None if judge is None else judge[known],
+            resamples=resamples,
         )
     sites = ", ".join(np.unique(examples.about["site"]).tolist())
     said = f"virtual patients, not people; {len(examples)} studies of {sites}; model {model.card.identifier}"
