@@ -669,7 +669,7 @@ def _shortfalls() -> list[str]:
         "* Technetium SPECT goes through the chain from Python, with larger errors: [its own page](flow_spect.md). "
         "Studies of it are not read from files yet.",
         "* Twelve patients: intervals above are wide.",
-        "* Intervals of territories and segments hold the truth too seldom; their width was set on 12 others "
+        "* The width of intervals was set on 28 other virtual patients "
         "with the same movement (`python docs/make/calibrate_flow.py`).",
         "* The RUBY-10 picture is met in part: the axially distributed model and Herrero's agree with "
         "Lortie's, El Fakhri's just so; the other forms keep constants that were not seen and stand-ins for "
