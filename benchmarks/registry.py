@@ -73,7 +73,7 @@ def main() -> None:
             f"(target {target} on two cores), {measured['bytes_per_patient'] / 1000:.1f} kB per patient "
             f"({settings.patients} patients, {', '.join(chosen.site)})"
         )
-    for site in chosen.site:
+    for site in chosen.site if chosen.breakdown > 0 else ():
         for name in TARGETS:
             gated = "ungated" not in name
             seconds = _breakdown(site, chosen.breakdown, gated=gated)
