@@ -149,3 +149,13 @@ def test_an_unknown_colour_table_is_answered_with_the_known_ones(tmp_path: Path)
     assert answer.exit_code == BAD_CALL
     assert "mauve" in answer.stderr
     assert "uniform" in answer.stderr
+
+
+@pytest.mark.parametrize("option", ["--reconstruction-set", "--flow-set", "--flow-model"])
+def test_a_choice_that_does_not_exist_is_a_bad_call(tmp_path: Path, option: str) -> None:
+    (tmp_path / "scan.dcm").write_bytes(b"anything")
+    answer = _call("analyze", tmp_path / "scan.dcm", "--out", tmp_path / "out", option, "nonsense")
+    assert answer.exit_code == BAD_CALL
+    assert "nonsense" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "out").exists()

@@ -134,7 +134,7 @@ def analyze(
     Exit codes: 0 analysed; 2 bad call; 3 nothing to analyse; 4 analysed in part (reasons in result.json).
     """
     refuse_missing(paths)
-    with errors_in_one_sentence(debug):
+    with errors_in_one_sentence(debug, refused=Exit.BAD_CALL):
         from myoscope import report
         from myoscope.analyze import Settings
         from myoscope.analyze import analyze as run
@@ -160,6 +160,7 @@ def analyze(
             models=tuple(models or ()),
             workers=workers,
         )
+    with errors_in_one_sentence(debug):
         with progress_bar(quiet) as progress:
             result = run(paths, out, settings=settings, progress=progress)
         _finish(result, out, quiet)
