@@ -104,6 +104,7 @@ PROTOCOLS: Mapping[str, TracerProtocol] = {
         },
         None,
         _RESERVE_LIMIT,
+        find_shifts=partial(find_frame_shifts, settle=True),
     ),
     "ammonia": TracerProtocol(
         "N-13",

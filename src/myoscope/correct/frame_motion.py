@@ -8,8 +8,11 @@ the bolus passes takes blood for muscle. Each frame is displaced until it fits b
 with free a, b and c. Frames in which muscle stands out are tied to the late image. From them, once they lie in place,
 comes an image of all blood, for a minute after the bolus both ventricles hold the same: that ties the frames of the
 blood phase, which show no muscle, to the wall. How much blood is left and right, l and r, is read in the middle of both
-pools, where a displacement hardly matters; without that, the right pool would be laid over the left one. Then muscle,
-left and right blood are separated voxel by voxel by their time courses, and all frames are placed once more.
+pools, where a displacement hardly matters; without that, the right pool would be laid over the left one.
+
+Drawn blood and the late image are not quite what early frames show, and draw them off by a few millimetres. Where three
+time courses explain the heart well, all frames are therefore settled together (`joint_placement`), which asks nothing
+of templates; courses and places are found in turn.
 
 Displacements are sought within 25 mm, all at once by Fourier transform, and read between the voxels off the paraboloid
 of the misfit. Translation only.
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 
 from myoscope.core import Grid, InvalidValue, Surfaces, Volume
 from myoscope.core.geometry import FloatArray, frozen
+from myoscope.correct.joint_placement import joint_step
 from myoscope.physics.compartments import one_tissue
 from myoscope.physics.frames import Frames
 from myoscope.physics.time_curve import TimeCurve
@@ -46,6 +50,7 @@ _CLEAR_GAIN = 0.7
 _INNER_SIDE = 0.38  # of the fitted thickness from the middle of the wall to where blood begins
 _NEAR_MM, _WIDE_MM = 8.0, 30.0
 _SEPTUM_DEG, _CRESCENT_MM = (115, 245), 28.0
+_SETTLE_ROUNDS = 4
 _FWHM = float(np.sqrt(8 * np.log(2)))
 
 
@@ -83,10 +88,14 @@ class FrameShifts:
         return float(np.linalg.norm(self.displacement_mm, axis=1).max())
 
 
-def find_frame_shifts(volume: Volume, surfaces: Surfaces, *, late: NDArray[np.bool_]) -> FrameShifts:
+def find_frame_shifts(
+    volume: Volume, surfaces: Surfaces, *, late: NDArray[np.bool_], settle: bool = False
+) -> FrameShifts:
     """Displacement of the heart in every frame of a dynamic image.
 
-    ``surfaces`` is the wall fitted to the mean of the ``late`` frames (frame,).
+    ``surfaces`` is the wall fitted to the mean of the ``late`` frames (frame,). With ``settle`` all frames are settled
+    together at the end: for tracers whose muscle has one course of time, as rubidium's has. Where lung, liver and
+    muscle differ in time (ammonia, water) it would lead astray.
 
     Raises
     ------
@@ -117,20 +126,17 @@ def find_frame_shifts(volume: Volume, surfaces: Surfaces, *, late: NDArray[np.bo
     blood = seen.blood(led, left, muscle, reference, late_muscle)
     left_blood, right_blood = blood * on_the_left, blood * (1 - on_the_left)
     # Blood leads: both pools, each with as much as it holds.
-    right = seen.mean_in(right_blood > 0.75 * max(float(np.quantile(right_blood[wide > 0.5], 0.98)), 1e-9))
+    crescent = right_blood > 0.75 * max(float(np.quantile(right_blood[wide > 0.5], 0.98)), 1e-9)
+    right = seen.mean_in(crescent)
     # From the later to the earlier ones: patients do not leap from frame to frame.
     templates = _Templates(box, (reference, left_blood, right_blood), wide)
     for f in others[::-1]:
         seen.place([f], templates, blood=(left, right), beside=seen.next_place(f, led, others))
-    # All three by their time courses.
-    if others.size and float(np.abs(right - left).max()) > 0.3 * left.max():
-        tissue, left_blood, right_blood = seen.separated(np.flatnonzero(shows), (muscle, left, right))
-    else:
-        tissue = reference
-    templates = _Templates(box, (tissue, left_blood, right_blood), wide)
-    seen.place(led, templates, blood=(left, right))
-    for f in others[::-1]:
-        seen.place([f], templates, blood=(left, right), beside=seen.next_place(f, led, others))
+    if settle and others.size:
+        which = np.flatnonzero(shows & (seen.fit > _LEAST_FIT))
+        right_blood = seen.separated(which, (muscle, left, right))[2]
+        crescent = right_blood > 0.75 * max(float(np.quantile(right_blood[wide > 0.5], 0.98)), 1e-9)
+        seen.settle(which, wide, late, regions=(wall, pool, crescent))
 
     lost = ~(seen.fit > _LEAST_FIT)
     seen.shift[lost], seen.error[lost] = 0.0, np.nan
@@ -251,6 +257,38 @@ class _Frames:
             total += left[f] * (self.moved[f] - muscle[f] / max(late, 1e-9) * reference)
             weight += float(left[f]) ** 2
         return np.clip(total / max(weight, 1e-30), 0, 1.2)
+
+    def settle(
+        self,
+        which: NDArray[np.intp],
+        weight: FloatArray,
+        late: NDArray[np.bool_],
+        *,
+        regions: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]],
+    ) -> None:
+        """Settle these frames together; ``regions`` are wall, left and right blood, where courses are read."""
+        wall, pool, crescent = regions
+        counted = weight > 1e-3
+        inside = weight[counted]
+        grains = float(weight.sum()) * self.box.grid.voxel_volume_mL * 1000 / _GRAIN_MM**3
+        level = np.maximum([float(f[counted] @ inside) for f in self.moved[which]], 1e-9)
+        precision = self.timing.duration_min[which] / level
+        for _ in range(_SETTLE_ROUNDS):
+            left = self.mean_in(pool)
+            courses = np.stack([self.muscle(left, wall), left, self.mean_in(crescent)], axis=1)[which]
+            step, self.error[which] = joint_step(
+                np.stack([self.moved[f][counted] for f in which]).astype(np.float32),
+                np.stack([self.box.gradient(self.moved[f])[:, counted] for f in which]),
+                courses / np.maximum(np.abs(courses).max(axis=0), 1e-9),
+                weight=inside.astype(np.float32),
+                precision=precision / precision.mean(),
+                grains=grains,
+                shifts_mm=self.shift[which],
+                late=late[which],
+            )
+            self.shift[which] += step
+            for f in which:
+                self.moved[f] = self.box.displaced(self.images[f], self.shift[f])
 
     def separated(self, which: NDArray[np.intp], courses: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
         """Images of what follows each time course, (course, i, j, k), by least squares over frames in place."""
@@ -481,6 +519,12 @@ class _Box:
         whole = fft.irfftn(turned, size)
         inside = tuple(slice(int(r), int(r + n)) for r, n in zip(reach, frame.shape, strict=True))
         return np.asarray(whole[inside], np.float64)
+
+    def gradient(self, frame: FloatArray) -> FloatArray:
+        """Change of a frame per mm along LPS axes, (3, i, j, k)."""
+        along = np.stack(np.gradient(frame.astype(np.float32))) / self.grid.spacing_mm[:, None, None, None]
+        slope: FloatArray = np.tensordot(self.grid.direction.astype(np.float32), along.astype(np.float32), axes=1)
+        return slope
 
     def left_side(self, surfaces: Surfaces) -> FloatArray:
         """1 where blood is that of the left heart: inside the wall and behind its valve plane; soft over the septum."""
