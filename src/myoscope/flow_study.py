@@ -42,7 +42,14 @@ from myoscope.physics.decay import decay_constant_per_s
 from myoscope.physics.frames import Frames
 from myoscope.quantify import flow as models
 from myoscope.quantify.flow import Blood, FlowEstimate, FlowModel, OneTissue, WallCurves, frame_weights
-from myoscope.quantify.flow.blur import EDGE_DEPTHS_MM, Blur, blur_from_blood, edge_regions, outside_share
+from myoscope.quantify.flow.blur import (
+    EDGE_DEPTHS_MM,
+    Blur,
+    blur_from_blood,
+    edge_regions,
+    outside_share,
+    past_end_share,
+)
 from myoscope.quantify.flow.bounded import within_bounds
 from myoscope.quantify.flow.identifiability import curve_fits
 from myoscope.quantify.flow.input_function import InputRegion, factor_curves, left_region, right_region
@@ -169,8 +176,9 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
     beside = probe.beside_right()
     blur = probe.blur()
     resolution_mm = settings.resolution_fwhm_mm or protocol.resolution_fwhm_mm
-    outside = (
-        outside_share(
+    outside, past_end = np.zeros(place.n_cells), np.zeros(place.n_cells)
+    if settings.outside:
+        outside = outside_share(
             place,
             blur,
             DEPTHS_MM,
@@ -178,16 +186,21 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
             beside_right=beside,
             outer_edge_mm=protocol.outer_edge_mm,
         )
-        if settings.outside
-        else np.zeros(place.n_cells)
-    )
+        past_end = past_end_share(place, blur, resolution_fwhm_mm=resolution_mm)
     raw = WallCurves(
-        frames, curves, left, right, weight=weight, outside=np.minimum(outside, 0.9), beside_right=beside.ravel()
+        frames,
+        curves,
+        left,
+        right,
+        weight=weight,
+        outside=np.minimum(outside, 0.9),
+        past_end=past_end,
+        beside_right=beside.ravel(),
     )
     lent = _lent(curves, place, _MAP_SD_MM)
     if protocol.measured_shares:
         blood = probe.blood_share(lent, beside.ravel())
-        muscle = np.clip(1 - blood - np.minimum(outside, 0.9), _LEAST_MUSCLE, 1.0)
+        muscle = np.clip((1 - past_end) * (1 - blood - np.minimum(outside, 0.9)), _LEAST_MUSCLE, 1.0)
         raw = replace(raw, blood_share=blood, recovery=muscle)
     cells = replace(raw, tissue=lent)
     return FlowData(tracer, frames, place, static, shifts, blur, cells, raw, volume.unit, settings, tuple(flags))

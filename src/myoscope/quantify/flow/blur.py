@@ -1,4 +1,4 @@
-"""How far breathing and beating blur the wall, and how much of a sample near its inner side lies outside it.
+"""How far breathing and beating blur the wall, and how much of a sample near its inner side or its end lies outside it.
 
 The bolus paints the cavity: how the share of left blood falls from the cavity through the wall tells how blurred the
 inner edge is, region by region, without knowing the wall's thickness. Edges that face head or feet are softer than
@@ -30,6 +30,10 @@ OUTER_BEAT_MM = 2.5
 """Standard deviation that beating adds to the blur of the outer edge; from virtual hearts."""
 OUTER_EDGE_MM = 0.7
 """How much nearer than the fitted epicardium the outer edge is: blur makes fitted walls thick. From virtual hearts."""
+END_BEAT_MM = 4.0
+"""Standard deviation that beating adds to the blur of the wall's end, which moves most; from virtual hearts."""
+END_EDGE_MM = 1.0
+"""How much farther from the apex than the fitted one the wall's end is. From virtual hearts (seeds 130 to 141)."""
 _LEAST_BREATH_MM, _MOST_BREATH_MM = 1.5, 12.0
 _BINS = (0.0, 0.1, 0.35, 0.65, 1.01)
 _RINGS = (2, 34)
@@ -110,4 +114,22 @@ def outside_share(
     edge = 0.5 * place.thickness_mm - outer_edge_mm
     beyond = np.mean([ndtr((d - edge) / sigma) for d in depths_mm], axis=0)
     share: FloatArray = np.where(beside_right, 0.0, beyond).ravel()
+    return share
+
+
+def past_end_share(place: WallPlace, blur: Blur, *, resolution_fwhm_mm: float) -> FloatArray:
+    """Share by which muscle is missing from each cell's samples because the wall ends beside it, (cell,), 0 to 1.
+
+    The wall ends in a step, blurred by the camera, the beat and the breathing along the wall.
+    """
+    camera = resolution_fwhm_mm / _FWHM
+    along = np.diff(place.mid_mm, axis=0)
+    step = np.linalg.norm(along, axis=-1)
+    # The last cell's centre lies half a cell from the end.
+    rest = np.cumsum(np.concatenate([0.5 * step[-1:], step[::-1]]), axis=0)[::-1]
+    towards = np.gradient(place.mid_mm, axis=0)
+    towards = towards / np.maximum(np.linalg.norm(towards, axis=-1, keepdims=True), 1e-9)
+    breath = (towards @ BREATHING_DIRECTION) ** 2
+    sigma = np.sqrt(camera**2 + END_BEAT_MM**2 + blur.breathing_sd_mm**2 * breath)
+    share: FloatArray = ndtr(-(END_EDGE_MM + rest) / sigma).ravel()
     return share

@@ -5,7 +5,8 @@
 s is the share of the sample that is muscle. Three conventions are published, and one is open to each model:
 
 * ``geometric``: s = 1 - V_LV - V_RV. What is not blood is muscle; counts lost to the lung are not made good, unless the
-  curves say what share of each lies outside the wall, which then is left out as well.
+  curves say what share of each lies outside the wall, which then is left out as well, and how much of the rest lies
+  past the wall's end: s = (1 - past end) (1 - outside - V_LV - V_RV).
 * ``none``: s = 1. Rates are those per mL of what was sampled.
 * ``recovery``: s is given for every curve, from the wall's thickness and the resolution of the image.
 
@@ -248,15 +249,16 @@ def _failures(
     return told
 
 
-def _share(sharing: PartialVolume, curves: WallCurves, which: NDArray[np.intp]) -> tuple[FloatArray, float]:
-    """Share of muscle in samples over which no blood spills, (curve,), and how each unit of spill-over changes it."""
+def _share(sharing: PartialVolume, curves: WallCurves, which: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+    """Share of muscle in samples over which no blood spills, and how each unit of spill-over changes it; (curve,)."""
     if sharing == "recovery":
         assert curves.recovery is not None
-        return curves.recovery[which], 0.0
+        return curves.recovery[which], np.zeros(len(which))
     if sharing == "none":
-        return np.ones(len(which)), 0.0
+        return np.ones(len(which)), np.zeros(len(which))
     inside = np.ones(len(which)) if curves.outside is None else 1 - curves.outside[which]
-    return inside, -1.0
+    there = np.ones(len(which)) if curves.past_end is None else 1 - curves.past_end[which]
+    return there * inside, -there
 
 
 def blood_means(curves: WallCurves) -> FloatArray:
@@ -276,7 +278,7 @@ def _full_model(model: CompartmentModel, curves: WallCurves) -> ModelCurves:
         curve = share[:, None] * tissue + spill @ blood
         derivative = np.empty((*tissue.shape, theta.shape[1]))
         derivative[..., :n_kinetic] = share[:, None, None] * slope
-        derivative[..., n_kinetic:] = blood.T + by_spill * tissue[..., None]
+        derivative[..., n_kinetic:] = blood.T + by_spill[:, None, None] * tissue[..., None]
         return curve, derivative
 
     return full
@@ -313,5 +315,7 @@ def guess_by_shape(
 def guess_by_curve(curves: WallCurves, sharing: PartialVolume, rows: FloatArray, tissue: FloatArray) -> FloatArray:
     """One first guess, (1, curve, parameter), from parameters (grid, parameter) with their tissue curves."""
     share, by_spill = _share(sharing, curves, np.arange(len(curves)))
-    number, spill = nearest_curve(curves.tissue, curves.weights, tissue, blood_means(curves), share, by_spill)
+    # A guess may take the change with spill-over for the same everywhere.
+    usual = float(np.median(by_spill))
+    number, spill = nearest_curve(curves.tissue, curves.weights, tissue, blood_means(curves), share, usual)
     return np.concatenate([rows[number], spill], axis=1)[None]

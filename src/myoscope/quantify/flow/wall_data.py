@@ -50,7 +50,8 @@ class WallCurves:
     (frame,) or (curve, frame) are inverse variances up to a factor; with ``absolute`` they are inverse variances.
     ``recovery`` (curve,) is the share of the sample that is muscle and ``blood_share`` (curve,) that which is blood,
     for models that are told them; ``outside`` (curve,) the share that is neither muscle nor blood, which a geometric
-    model leaves out (nothing if not given).
+    model leaves out (nothing if not given), and ``past_end`` (curve,) the share by which muscle is missing from what is
+    not blood, because the wall ends beside the sample.
     ``beside_right`` (curve,) says where the right ventricle can spill over; everywhere if it is left out.
     """
 
@@ -64,6 +65,7 @@ class WallCurves:
     outside: FloatArray | None = None
     beside_right: NDArray[np.bool_] | None = None
     blood_share: FloatArray | None = None
+    past_end: FloatArray | None = None
 
     def __post_init__(self) -> None:
         tissue = frozen(self.tissue, np.float64)
@@ -90,11 +92,13 @@ class WallCurves:
             if blood_share.shape != (len(tissue),) or not ((blood_share >= 0) & (blood_share < 1)).all():
                 raise InvalidValue("what of a sample is blood is one share from 0 to below 1 for each curve")
             object.__setattr__(self, "blood_share", blood_share)
-        if self.outside is not None:
-            outside = frozen(self.outside, np.float64)
-            if outside.shape != (len(tissue),) or not ((outside >= 0) & (outside < 1)).all():
-                raise InvalidValue("what lies outside the wall is one share from 0 to below 1 for each curve")
-            object.__setattr__(self, "outside", outside)
+        for name, words in (("outside", "outside the wall"), ("past_end", "past the wall's end")):
+            share = getattr(self, name)
+            if share is not None:
+                share = frozen(share, np.float64)
+                if share.shape != (len(tissue),) or not ((share >= 0) & (share < 1)).all():
+                    raise InvalidValue(f"what lies {words} is one share from 0 to below 1 for each curve")
+                object.__setattr__(self, name, share)
         if self.beside_right is not None:
             beside = frozen(self.beside_right, np.bool_)
             if beside.shape != (len(tissue),):
@@ -128,6 +132,7 @@ class WallCurves:
             recovery=None if self.recovery is None else self.recovery[which],
             blood_share=None if self.blood_share is None else self.blood_share[which],
             outside=None if self.outside is None else self.outside[which],
+            past_end=None if self.past_end is None else self.past_end[which],
             beside_right=None if self.beside_right is None else self.beside_right[which],
         )
 
@@ -177,6 +182,7 @@ class WallCurves:
             recovery=None if self.recovery is None else matrix @ self.recovery,
             blood_share=None if self.blood_share is None else matrix @ self.blood_share,
             outside=None if self.outside is None else matrix @ self.outside,
+            past_end=None if self.past_end is None else matrix @ self.past_end,
             beside_right=septal,
         )
 
