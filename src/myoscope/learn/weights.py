@@ -10,8 +10,9 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +156,8 @@ def run_onnx(
 class OnnxNetwork:
     """An exported network, kept open, on one core; ``sha256`` is checked where it is given.
 
+    It is opened when it is first asked, which takes seconds for a large one: some studies are none of its business.
+
     Raises
     ------
     MyoscopeError
@@ -162,13 +165,17 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, *, sha256: str | None = None) -> None:
-        import onnxruntime
-
         if sha256 is not None:
             require_hash(path, sha256)
+        self._path = path
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
 
     def answers(
         self, inputs: Mapping[str, NDArray[np.float32]], output_names: tuple[str, ...]
