@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = {".onnx", ".safetensors"}
-BINARY = {*WEIGHTS, ".png", ".jpg", ".ico", ".npz", ".gz", ".dcm", ".woff2", ".limits"}
+BINARY = {*WEIGHTS, ".png", ".jpg", ".ico", ".npz", ".gz", ".dcm", ".woff2", ".limits", ".zip"}
 
 HOME_FOLDERS = "|".join(("home", "root", "Users", "work", "tmp", "mnt", "scratch"))
 MACHINE_PATH = re.compile(rf"(?<![\w.<>~)\]}}:/-])/(?:{HOME_FOLDERS})/[\w.-]+|\b[A-Z]:\\\\?Users\\")

@@ -1,6 +1,6 @@
 """Solve how wide the intervals of blood flow must be beyond the fit's own error, and write it into the package.
 
-    python docs/make/calibrate_flow.py [--patients 40] [--workers 2]
+    python docs/make/calibrate_flow.py [--patients 56] [--workers 2]
 
 Rewrites `src/myoscope/quantify/flow/interval_constants.py`. Rest and stress twice each of virtual patients (rubidium,
 seeds from 100, movement as in the validation): what a fit cannot see of its own error is set so that 95 % of intervals
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from validate_flow import TRACER, one_patient, usable
+from flow_runs import TRACER, one_patient, usable
 
 from myoscope.quantify.flow.interval_constants import UNSEEN_LOG_SD
 
@@ -60,7 +60,7 @@ def unseen_log_sd(patients: list[dict[str, Any]], kind: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--patients", type=int, default=40)
+    parser.add_argument("--patients", type=int, default=56)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"

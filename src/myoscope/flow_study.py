@@ -49,6 +49,7 @@ from myoscope.quantify.flow.blur import (
     edge_regions,
     outside_share,
     past_end_share,
+    too_far_inside_mm,
 )
 from myoscope.quantify.flow.bounded import within_bounds
 from myoscope.quantify.flow.identifiability import curve_fits
@@ -167,14 +168,22 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
     left = Blood.from_means(frames, left_means)
     right = None if right_means is None else Blood.from_means(frames, right_means)
 
-    curves = wall_curves(volume, place, moved, DEPTHS_MM)
-    seen = np.isfinite(curves).all(axis=1)
-    if not seen.any():
-        raise InvalidValue("no part of the wall was seen in every frame")
-    weight = frame_weights(frames, curves[seen].mean(axis=0), nuclide=protocol.nuclide, weighting=settings.weighting)
-    probe = _Probe(volume, place, moved, frames, left, right, weight, tracer)
+    for again in (False, True):
+        curves = wall_curves(volume, place, moved, DEPTHS_MM)
+        seen = np.isfinite(curves).all(axis=1)
+        if not seen.any():
+            raise InvalidValue("no part of the wall was seen in every frame")
+        mean = curves[seen].mean(axis=0)
+        weight = frame_weights(frames, mean, nuclide=protocol.nuclide, weighting=settings.weighting)
+        probe = _Probe(volume, place, moved, frames, left, right, weight, tracer)
+        blur = probe.blur()
+        # An image so blurred that its shares are measured says little about where blood ends.
+        inside_mm = 0.0 if protocol.measured_shares else too_far_inside_mm(place, blur)
+        if again or not inside_mm:
+            break
+        place = place.moved_out(inside_mm)
+        flags.append(_drawn_in_blood(inside_mm))
     beside = probe.beside_right()
-    blur = probe.blur()
     resolution_mm = settings.resolution_fwhm_mm or protocol.resolution_fwhm_mm
     outside, past_end = np.zeros(place.n_cells), np.zeros(place.n_cells)
     if settings.outside:
@@ -204,6 +213,14 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
         raw = replace(raw, blood_share=blood, recovery=muscle)
     cells = replace(raw, tissue=lent)
     return FlowData(tracer, frames, place, static, shifts, blur, cells, raw, volume.unit, settings, tuple(flags))
+
+
+def _drawn_in_blood(inside_mm: float) -> Flag:
+    message = (
+        f"The wall of the late image lies {inside_mm:.1f} mm inside of where the bolus ends: muscle was hardly "
+        "brighter than blood. Flow was read that much farther out and may still be far too high; do not trust it."
+    )
+    return Flag("wall_drawn_in_blood", message, "error", {"inside_mm": round(inside_mm, 1)})
 
 
 class _Probe:

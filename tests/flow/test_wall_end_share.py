@@ -25,7 +25,7 @@ def _cylinder(rings: int = 40, step_mm: float = 2.0, radius_mm: float = 25.0) ->
 
 
 def test_the_end_of_a_straight_wall_is_a_blurred_step() -> None:
-    share = past_end_share(_cylinder(), Blur(8.0, 4.0), resolution_fwhm_mm=7.0).reshape(40, 72)
+    share = past_end_share(_cylinder(), Blur(8.0, 4.0, -4.0), resolution_fwhm_mm=7.0).reshape(40, 72)
     to_end_mm = 2.0 * np.arange(40)[::-1] + 1.0
     sigma = np.hypot(7.0 / _FWHM, END_BEAT_MM)
     assert share == pytest.approx(np.broadcast_to(ndtr(-(END_EDGE_MM + to_end_mm) / sigma)[:, None], (40, 72)))

@@ -35,6 +35,8 @@ END_BEAT_MM = 4.0
 END_EDGE_MM = 1.0
 """How much farther from the apex than the fitted one the wall's end is. From virtual hearts (seeds 130 to 141)."""
 _LEAST_BREATH_MM, _MOST_BREATH_MM = 1.5, 12.0
+# From where the fitted endocardium is to where the bolus ends, outward: usual, and when the wall is no longer believed.
+_USUAL_EDGE_MM, _FAR_INSIDE_MM = 0.5, 2.0
 _BINS = (0.0, 0.1, 0.35, 0.65, 1.01)
 _RINGS = (2, 34)
 EDGE_DEPTHS_MM = tuple(float(d) for d in range(-14, 11, 2))
@@ -43,10 +45,14 @@ EDGE_DEPTHS_MM = tuple(float(d) for d in range(-14, 11, 2))
 
 @dataclass(frozen=True, slots=True)
 class Blur:
-    """Blur of the wall's edges: standard deviation of breathing, and of the inner edge where breathing does not act."""
+    """Blur of the wall's edges: standard deviation of breathing, and of the inner edge where breathing does not act.
+
+    ``inner_edge_mm`` is how far outward of the middle of the wall the bolus ends (usually negative).
+    """
 
     breathing_sd_mm: float
     inner_sd_mm: float
+    inner_edge_mm: float
 
 
 def facing(place: WallPlace) -> FloatArray:
@@ -75,7 +81,7 @@ def blur_from_blood(left_share: FloatArray, amount: FloatArray) -> Blur:
     from scipy.optimize import least_squares
 
     depth = np.array(EDGE_DEPTHS_MM)
-    widths = []
+    widths, edges = [], []
     for share in left_share.T:
 
         def apart(x: FloatArray, share: FloatArray = share) -> FloatArray:
@@ -89,10 +95,22 @@ def blur_from_blood(left_share: FloatArray, amount: FloatArray) -> Blur:
             f_scale=0.03,
         )
         widths.append(float(found.x[1]))
+        edges.append(float(found.x[0]))
     squared = np.array(widths) ** 2
     slope, level = np.polyfit(amount, squared, 1) if len(amount) > 1 else (0.0, float(squared.mean()))
     breath = float(np.sqrt(np.clip(slope, _LEAST_BREATH_MM**2, _MOST_BREATH_MM**2)))
-    return Blur(breath, float(np.sqrt(max(level, 1.0))))
+    return Blur(breath, float(np.sqrt(max(level, 1.0))), float(np.mean(edges)))
+
+
+def too_far_inside_mm(place: WallPlace, blur: Blur) -> float:
+    """How far the wall was drawn inside of where the bolus says that it begins, mm; 0 where the two agree.
+
+    They did within 1.6 mm in 17 of 18 virtual scans with rubidium (seeds 130 to 138). In the other one and in two more
+    at rest, whose pale muscle had been drawn in blood and whose flow came out at several times the true one or not at
+    all, they were 2.6 to 7.9 mm apart.
+    """
+    apart = blur.inner_edge_mm + 0.5 * float(place.thickness_mm.mean())
+    return apart - _USUAL_EDGE_MM if apart > _FAR_INSIDE_MM else 0.0
 
 
 def outside_share(

@@ -7,7 +7,7 @@ frame read where the heart was when it was taken.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,6 +47,10 @@ class WallPlace:
             thickness,
             surfaces.cell_area_mm2(),
         )
+
+    def moved_out(self, by_mm: float) -> WallPlace:
+        """The same wall farther out (negative: in)."""
+        return replace(self, mid_mm=self.at(by_mm))
 
     @property
     def n_cells(self) -> int:
