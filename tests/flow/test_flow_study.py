@@ -94,6 +94,20 @@ def test_ten_millimetres_over_three_blood_frames_are_put_right(
     assert np.abs(after / still - 1).max() < 0.02
 
 
+def test_a_wall_drawn_in_blood_is_told_by_the_bolus(
+    rest: DynamicScene, image: Volume, wall: Surfaces, data: flow_study.FlowData
+) -> None:
+    across = wall.epi_mm - wall.endo_mm
+    inward = -5.0 * across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
+    drawn = replace(wall, endo_mm=wall.endo_mm + inward, epi_mm=wall.epi_mm + inward)
+    found = flow_study.gather(image, drawn, "rubidium")
+    (flag,) = [flag for flag in found.flags if flag.code == "wall_drawn_in_blood"]
+    assert flag.severity == "error"
+    assert flag.evidence["inside_mm"] == pytest.approx(5.0, abs=1.5)
+    assert flow_study.fit_flow(found).whole.value == pytest.approx(truth(rest, data), rel=0.15)
+    assert "wall_drawn_in_blood" not in [flag.code for flag in data.flags]
+
+
 def test_a_tracer_without_a_model_and_a_series_without_late_frames_are_refused(image: Volume) -> None:
     with pytest.raises(InvalidValue, match="F-18 FDG"):
         flow_study.flow_tracer("F-18 FDG")
