@@ -461,9 +461,9 @@ def _shortfalls() -> list[str]:
         "* Technetium SPECT goes through the chain from Python, with larger errors: [its own page](flow_spect.md). "
         "Studies of it are not read from files yet.",
         f"* {_calibrated()} (`python docs/make/calibrate_flow.py`).",
-        "* The RUBY-10 picture is met in part: the axially distributed model and Herrero's agree with "
-        "Lortie's, El Fakhri's just so; the other forms keep constants that were not seen and stand-ins for "
-        "them, or count blood in the sample as muscle.",
-        "* At 0.3 mL/min/g the wall is hardly brighter than its surroundings and is often not found; the "
-        "program says so.",
+        "* Implementations of one model agree as in RUBY-10; of the other models the tables say which do. Several keep "
+        "constants that were not seen and stand-ins for them, or count blood in the sample as muscle.",
+        "* At 0.3 mL/min/g, and in some scans at rest, the wall is hardly brighter than blood and is drawn in it. The "
+        "bolus tells (`wall_drawn_in_blood`): flow is then read farther out, is still too high, and is called not to "
+        "be trusted.",
     ]
