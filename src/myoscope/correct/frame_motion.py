@@ -522,7 +522,8 @@ class _Box:
 
     def gradient(self, frame: FloatArray) -> FloatArray:
         """Change of a frame per mm along LPS axes, (3, i, j, k)."""
-        along = np.stack(np.gradient(frame.astype(np.float32))) / self.grid.spacing_mm[:, None, None, None]
+        single = np.asarray(frame, np.float32)
+        along = np.stack([np.gradient(single, step, axis=axis) for axis, step in enumerate(self.grid.spacing_mm)])
         slope: FloatArray = np.tensordot(self.grid.direction.astype(np.float32), along.astype(np.float32), axes=1)
         return slope
 
