@@ -26,8 +26,8 @@ class FlowSettings:
     ``model``, ``input_region`` (where left blood is read, or ``factors``) and ``resolution_fwhm_mm`` None take the
     tracer's usual one; ``motion`` whether frames are aligned; ``global_volume`` ties washout to uptake by one
     distribution volume of the whole heart where the model has one; ``outside`` leaves out what of a sample lies beyond
-    the wall; ``bounds`` (lowest, highest) hold kinetic parameters of the model by name in place of its own;
-    ``capacity`` are the classes of flow capacity.
+    the wall or past its end; ``bounds`` (lowest, highest) hold kinetic parameters of the model by name in place of its
+    own; ``capacity`` are the classes of flow capacity.
     """
 
     model: FlowModel | None = None

@@ -301,7 +301,7 @@ DOUBTFUL_LOG_SD = 0.08
 place: it is 0.02 to 0.03 where all is well in virtual patients."""
 
 
-def is_doubtful(whole: RegionValue) -> bool:
+def _is_doubtful(whole: RegionValue) -> bool:
     """Whether the model hardly fits the curve of the whole wall."""
     if whole.value is None or whole.low is None or whole.high is None:
         return True
@@ -310,7 +310,7 @@ def is_doubtful(whole: RegionValue) -> bool:
 
 
 def _doubts(whole: RegionValue) -> tuple[Flag, ...]:
-    if not is_doubtful(whole):
+    if not _is_doubtful(whole):
         return ()
     message = (
         "The model hardly fits the curve of the whole wall: the heart, its movement or its blood was probably read in "

@@ -28,6 +28,22 @@ def _frames(courses: Array, shifts_mm: Array) -> tuple[Array, Array]:
     return np.array(images), np.array(gradients)
 
 
+def _step(
+    images: Array, gradients: Array, courses: Array, shifts_mm: Array, late: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """One step in which all voxels and frames count alike."""
+    return joint_step(
+        images,
+        gradients,
+        courses,
+        weight=np.ones(len(_PLACES)),
+        precision=np.ones(len(images)),
+        grains=1000.0,
+        shifts_mm=shifts_mm,
+        late=late,
+    )
+
+
 def test_displacements_are_found_without_knowing_the_images() -> None:
     time = np.linspace(0, 1, 12)
     courses = np.stack([np.exp(-4 * time), 1 - np.exp(-3 * time)], axis=1)
@@ -37,16 +53,7 @@ def test_displacements_are_found_without_knowing_the_images() -> None:
     for _ in range(12):
         # What a frame shows back in its place: the heart lies at +true, and is read at +found.
         images, gradients = _frames(courses, found - true)
-        step, error = joint_step(
-            images,
-            gradients,
-            courses,
-            weight=np.ones(len(_PLACES)),
-            precision=np.ones(12),
-            grains=1000.0,
-            shifts_mm=found,
-            late=late,
-        )
+        step, error = _step(images, gradients, courses, found, late)
         found = found + step
     assert np.abs(found - true).max() < 0.02
     assert error.shape == (12, 3)
@@ -57,15 +64,7 @@ def test_frames_that_show_nothing_stay_with_their_neighbours() -> None:
     courses = np.ones((5, 1))
     images, gradients = _frames(np.array([[1.0, 0.0]] * 5), np.zeros((5, 3)))
     images[0], gradients[0] = 0.0, 0.0
-    step, error = joint_step(
-        images,
-        gradients,
-        courses,
-        weight=np.ones(len(_PLACES)),
-        precision=np.ones(5),
-        grains=1000.0,
-        shifts_mm=np.zeros((5, 3)),
-        late=np.array([False, False, False, True, True]),
-    )
+    late = np.array([False, False, False, True, True])
+    step, error = _step(images, gradients, courses, np.zeros((5, 3)), late)
     assert np.abs(step).max() < 0.5
     assert error[0].min() > error[1].max()

@@ -126,8 +126,7 @@ def find_frame_shifts(
     blood = seen.blood(led, left, muscle, reference, late_muscle)
     left_blood, right_blood = blood * on_the_left, blood * (1 - on_the_left)
     # Blood leads: both pools, each with as much as it holds.
-    crescent = right_blood > 0.75 * max(float(np.quantile(right_blood[wide > 0.5], 0.98)), 1e-9)
-    right = seen.mean_in(crescent)
+    right = seen.mean_in(_brightest(right_blood, wide))
     # From the later to the earlier ones: patients do not leap from frame to frame.
     templates = _Templates(box, (reference, left_blood, right_blood), wide)
     for f in others[::-1]:
@@ -135,8 +134,7 @@ def find_frame_shifts(
     if settle and others.size:
         which = np.flatnonzero(shows & (seen.fit > _LEAST_FIT))
         right_blood = seen.separated(which, (muscle, left, right))[2]
-        crescent = right_blood > 0.75 * max(float(np.quantile(right_blood[wide > 0.5], 0.98)), 1e-9)
-        seen.settle(which, wide, late, regions=(wall, pool, crescent))
+        seen.settle(which, wide, late, regions=(wall, pool, _brightest(right_blood, wide)))
 
     lost = ~(seen.fit > _LEAST_FIT)
     seen.shift[lost], seen.error[lost] = 0.0, np.nan
@@ -146,6 +144,13 @@ def find_frame_shifts(
         for gone, by_muscle in zip(lost, muscle_leads, strict=True)
     ]
     return FrameShifts(seen.shift, tuple(kind), seen.fit, seen.error)
+
+
+def _brightest(blood: FloatArray, weight: FloatArray) -> NDArray[np.bool_]:
+    """Where an image of blood is nearly as bright as it gets, of the places that count."""
+    level = max(float(np.quantile(blood[weight > 0.5], 0.98)), 1e-9)
+    bright: NDArray[np.bool_] = blood > 0.75 * level
+    return bright
 
 
 def find_relative_shifts(volume: Volume, surfaces: Surfaces, *, late: NDArray[np.bool_]) -> FrameShifts:
