@@ -37,6 +37,7 @@ OTHERS = {"ammonia": ("ucla", "ucla-plasma"), "water": ("iida",), "flurpiridaz":
 MIDDLE_MM = (-2.0, 0.0, 2.0)
 IMPLEMENTATIONS: Mapping[str, Mapping[str, Any]] = {
     "as the program does": {},
+    "blood about the valve plane": {"input_region": "basal"},
     "blood of the cavity": {"input_region": "cavity"},
     "blood of the atrium": {"input_region": "atrium"},
     "blood by factors": {"input_region": "factors"},

@@ -12,7 +12,7 @@ from myoscope.core import InvalidValue, UnreadableFile
 from myoscope.flow_protocols import BY_FACTORS, model_named
 from myoscope.quantify.flow import FlowModel
 from myoscope.quantify.flow.capacity import HOUSTON, CapacityClasses
-from myoscope.quantify.flow.input_function import InputRegion
+from myoscope.quantify.flow.input_function import InputChoice
 
 Weighting = Literal["uniform", "duration", "counts"]
 _FACTORS: Literal["factors"] = "factors"
@@ -23,7 +23,7 @@ _BOUND = "bound-"
 class FlowSettings:
     """What a user may choose about flow.
 
-    ``model``, ``input_region`` (where left blood is read, or ``factors``) and ``resolution_fwhm_mm`` None take the
+    ``model``, ``input_region`` (where left blood is read) and ``resolution_fwhm_mm`` None take the
     tracer's usual one; ``motion`` whether frames are aligned; ``global_volume`` ties washout to uptake by one
     distribution volume of the whole heart where the model has one; ``outside`` leaves out what of a sample lies beyond
     the wall or past its end; ``bounds`` (lowest, highest) hold kinetic parameters of the model by name in place of its
@@ -31,7 +31,7 @@ class FlowSettings:
     """
 
     model: FlowModel | None = None
-    input_region: InputRegion | Literal["factors"] | None = None
+    input_region: InputChoice | None = None
     motion: bool = True
     global_volume: bool = True
     outside: bool = True
@@ -149,7 +149,7 @@ def _span(name: str, value: str) -> tuple[float, float]:
 
 _OF_MODEL = ("partial-volume", "density")
 _CHOICES: Mapping[str, tuple[str, Callable[[str, str], Any]]] = {
-    "input": ("input_region", lambda name, value: _one_of(name, value, (*get_args(InputRegion), _FACTORS))),
+    "input": ("input_region", lambda name, value: _one_of(name, value, get_args(InputChoice))),
     "motion": ("motion", _switch),
     "washout": ("global_volume", lambda name, value: _one_of(name, value, ("heart", "cells")) == "heart"),
     "outside": ("outside", _switch),

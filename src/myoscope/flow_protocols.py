@@ -12,7 +12,7 @@ from myoscope.correct.frame_motion import FrameShifts, find_frame_shifts, find_r
 from myoscope.quantify import flow as models
 from myoscope.quantify.flow import FlowModel
 from myoscope.quantify.flow.blur import OUTER_EDGE_MM
-from myoscope.quantify.flow.input_function import InputRegion
+from myoscope.quantify.flow.input_function import InputChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class TracerProtocol:
     resolution_fwhm_mm: float = 7.0
     wall_fit_fwhm_mm: float = 8.0
     outer_edge_mm: float = OUTER_EDGE_MM
-    input_region: InputRegion = "basal"
+    input_region: InputChoice = "pool"
     measured_shares: bool = False
     find_shifts: Callable[..., FrameShifts] = find_frame_shifts
 

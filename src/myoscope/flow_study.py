@@ -42,6 +42,7 @@ from myoscope.physics.decay import decay_constant_per_s
 from myoscope.physics.frames import Frames
 from myoscope.quantify import flow as models
 from myoscope.quantify.flow import Blood, FlowEstimate, FlowModel, OneTissue, WallCurves, frame_weights
+from myoscope.quantify.flow.blood_pool import blood_pool
 from myoscope.quantify.flow.blur import (
     EDGE_DEPTHS_MM,
     Blur,
@@ -154,19 +155,10 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
     shifts = protocol.find_shifts(volume, surfaces, late=late) if settings.motion else FrameShifts.none(len(frames))
     moved, place = shifts.displacement_mm, WallPlace.of(surfaces)
 
-    chosen = settings.input_region or protocol.input_region
-    region: InputRegion = "basal" if chosen == "factors" else chosen
-    left_means = left_region(volume, surfaces, moved, where=region).means
-    found = right_region(volume, surfaces, moved, left_means)
-    right_means = None if found is None else found.means
-    if chosen == "factors":
-        factors = factor_curves(volume, surfaces, moved)
-        left_means, right_means = factors.left, factors.right if found is not None else None
-    if right_means is None:
+    left, right = _blood(volume, surfaces, moved, tracer, settings)
+    if right is None:
         message = "No bolus was seen in the right ventricle: its blood was not told apart from muscle in the septum."
         flags.append(Flag("right_blood_not_seen", message, "warning"))
-    left = Blood.from_means(frames, left_means)
-    right = None if right_means is None else Blood.from_means(frames, right_means)
 
     for again in (False, True):
         curves = wall_curves(volume, place, moved, DEPTHS_MM)
@@ -213,6 +205,25 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
         raw = replace(raw, blood_share=blood, recovery=muscle)
     cells = replace(raw, tissue=lent)
     return FlowData(tracer, frames, place, static, shifts, blur, cells, raw, volume.unit, settings, tuple(flags))
+
+
+def _blood(
+    volume: Volume, surfaces: Surfaces, shifts_mm: FloatArray, tracer: str, settings: FlowSettings
+) -> tuple[Blood, Blood | None]:
+    """Blood of the left ventricle, read where the settings say, and of the right one where it was seen."""
+    frames, protocol = Frames.of(volume), protocol_of(tracer)
+    chosen = settings.input_region or protocol.input_region
+    region: InputRegion = "basal" if chosen == "pool" or chosen == "factors" else chosen
+    left = left_region(volume, surfaces, shifts_mm, where=region).means
+    found = right_region(volume, surfaces, shifts_mm, left)
+    right = None if found is None else found.means
+    if chosen == "factors":
+        factors = factor_curves(volume, surfaces, shifts_mm)
+        left, right = factors.left, None if right is None else factors.right
+    if chosen == "pool":
+        weight = frame_weights(frames, left, nuclide=protocol.nuclide, weighting=settings.weighting)
+        left = blood_pool(volume, surfaces, shifts_mm, first=left, right=right, weight=weight).means
+    return Blood.from_means(frames, left), None if right is None else Blood.from_means(frames, right)
 
 
 def _drawn_in_blood(inside_mm: float) -> Flag:
@@ -386,10 +397,19 @@ def fit_flow(data: FlowData) -> FlowResult:
     )
 
 
+_WHERE: Mapping[str, str] = {
+    "pool": "left blood read in cavity and atrium together",
+    "basal": "left blood read about the valve plane",
+    "atrium": "left blood read in the atrium",
+    "cavity": "left blood read in the cavity",
+    "factors": "left blood by factors",
+}
+
+
 def _choices(data: FlowData) -> list[str]:
     """How the curves were read and weighted, for whoever wants the same again."""
     chosen = data.settings.input_region or protocol_of(data.tracer).input_region
-    said = [f"left blood by {chosen}" if chosen == "factors" else f"left blood read in: {chosen}"]
+    said = [_WHERE[chosen]]
     said.append(f"frames weighted by {data.settings.weighting}")
     if not data.settings.motion:
         said.append("frames not aligned")

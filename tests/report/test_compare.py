@@ -91,7 +91,7 @@ def test_another_way_of_measuring_flow_is_said(tmp_path: Path) -> None:
     one = stored(tmp_path / "one", with_ef(60, 56, 64))
     content = json.loads((one / "result.json").read_text())
     heart = content["series"][0]["heart"]
-    read = "left blood read in: basal"
+    read = "left blood read in cavity and atrium together"
     fitted = "one distribution volume for the whole wall, {} mL/mL"
     heart["flow"] = {"model": "Lortie one-tissue (Rb-82)", "settings": [read, fitted.format(4.48)]}
     (one / "result.json").write_text(json.dumps(content))

@@ -1,11 +1,13 @@
 """The blood that feeds the wall, read off the image: where, and how clean.
 
+* ``pool`` (`blood_pool`): all blood about the valve plane and in the cavity. The quietest, which matters most: the
+  error of the blood is the error of every flow. The default of PET.
 * ``basal``: a cylinder of 10 mm radius about the axis, from 8 mm before the valve plane to 20 mm behind it. Farthest
-  from the wall, so that hardly any of its activity spills in (below 2 % in virtual patients), and large, so that it is
-  quiet, which matters most: the error of the blood is the error of every flow. The default.
+  from the wall, so that hardly any of its activity spills in (below 2 % in virtual patients).
 * ``atrium``: the same from 8 to 24 mm behind the valve plane.
 * ``cavity``: the middle of the ventricle; the classical region, which small hearts and papillary muscles reach into.
-* `factor_curves`: left blood, right blood and muscle as the factors of the image about the heart, without regions.
+* ``factors`` (`factor_curves`): left blood, right blood and muscle as the factors of the image about the heart, without
+  regions.
 
 Right blood is read where the septum's far side is brightest before the left ventricle is.
 """
@@ -22,6 +24,8 @@ from myoscope.core.geometry import FloatArray
 from myoscope.quantify.flow.wall_place import WallPlace, read_frames
 
 InputRegion = Literal["basal", "atrium", "cavity"]
+InputChoice = Literal["pool", "basal", "atrium", "cavity", "factors"]
+"""Where left blood may be read: a region, all of it together, or a factor of the image."""
 
 _RADIUS_MM = 10.0
 _ALONG_MM = {"basal": (-8.0, 20.0), "atrium": (8.0, 24.0)}  # behind the valve plane
@@ -56,7 +60,7 @@ def left_region(volume: Volume, surfaces: Surfaces, shifts_mm: FloatArray, *, wh
         points = np.concatenate([p.reshape(-1, 3) for p in inside])
     else:
         begin, end = _ALONG_MM[where]
-        points = _cylinder(axis[-1], surfaces, np.arange(begin, end + 1, 4.0), _RADIUS_MM)
+        points = cylinder(axis[-1], surfaces, np.arange(begin, end + 1, 4.0), _RADIUS_MM)
     return _region(f"left blood, {where}", volume, points, shifts_mm)
 
 
@@ -103,10 +107,15 @@ def _box_mean(values: FloatArray) -> FloatArray:
     return mean
 
 
-def _cylinder(base: FloatArray, surfaces: Surfaces, along: FloatArray, radius_mm: float) -> FloatArray:
-    """Points that fill a cylinder about the long axis evenly; ``along`` is counted from the valve plane backwards."""
+def cylinder(
+    base: FloatArray, surfaces: Surfaces, along: FloatArray, radius_mm: float, step_mm: float = 3.2
+) -> FloatArray:
+    """Points that fill a cylinder about the long axis evenly, (point, 3), about ``step_mm`` apart across it.
+
+    ``along`` (disc,) is counted from the valve plane ``base`` backwards.
+    """
     frame = surfaces.frame
-    k = np.arange(30)
+    k = np.arange(int(np.pi * (radius_mm / step_mm) ** 2))
     radius, turn = radius_mm * np.sqrt((k + 0.5) / len(k)), k * np.pi * (3 - np.sqrt(5))  # a sunflower's seeds
     disc = radius[:, None] * (np.cos(turn)[:, None] * frame.lateral + np.sin(turn)[:, None] * frame.up)
     points: FloatArray = (base - along[:, None, None] * frame.long_axis + disc).reshape(-1, 3)
