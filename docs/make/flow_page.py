@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from flow_exact import exact_cases, reached_or_not, recovery
-from flow_runs import EDGES, IMPLEMENTATIONS, MOVEMENT, OTHERS, STATES, TRACER, VOLUNTEERS, usable
+from flow_runs import EDGES, IMPLEMENTATIONS, LOUD, MOVEMENT, OTHERS, STATES, TRACER, VOLUNTEERS, usable
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -191,17 +191,11 @@ def implementation_section(scans: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def page(
-    chosen: argparse.Namespace,
-    patients: Sequence[dict[str, Any]],
-    edges: Sequence[dict[str, Any]],
-    volunteers: Sequence[dict[str, Any]],
-    moved: Sequence[dict[str, Any]],
-    left: Sequence[dict[str, Any]],
-    others: Sequence[dict[str, Any]],
-    ways: Sequence[dict[str, Any]],
-    seconds: float,
-) -> str:
+def page(chosen: argparse.Namespace, found: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """The page, of what was chosen and of the answers of every part by its name, in the order of `validate_flow`."""
+    patients, moved, left = found["patient"], found["moved"], found["left"]
+    edges, volunteers, others = found["edges"], found["volunteer"], found["others"]
+    seconds = sum(one["cpu_s"] for part in found.values() for one in part)
     failed = [
         f"seed {one['seed']}, {s['state']}: {s['failed']}" for one in patients for s in one["scans"] if "failed" in s
     ]
@@ -224,7 +218,7 @@ def page(
         "",
         f"By `python docs/make/validate_flow.py --seed {chosen.seed} --patients {chosen.patients} --spread "
         f"{chosen.spread} "
-        f"--few {chosen.few} --ways {chosen.ways}` "
+        f"--few {chosen.few} --ways {chosen.ways} --loud {chosen.loud}` "
         f"({seconds / 60:.0f} minutes of one core). All patients are **virtual**: nothing here is an accuracy in "
         "people. "
         "Tracer rubidium unless said. Brackets hold 95 % intervals.",
@@ -276,6 +270,7 @@ def page(
         f"{100 * float(np.sqrt((vessels**2).mean())):.0f} % (root mean square of patients' means). "
         f"Without correction the CV came out at {100 * cv_before:.0f} %.",
         "",
+        *_loud(found["loud"]),
         *([f"Failed: {'; '.join(failed)}.", ""] if failed else []),
         "By true mean flow:",
         "",
@@ -288,7 +283,7 @@ def page(
         "",
         *model_section(patients),
         "",
-        *implementation_section(ways),
+        *implementation_section(found["ways"]),
         "",
         "## 4. Movement and residual activity",
         "",
@@ -335,6 +330,19 @@ def page(
         *_shortfalls(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _loud(patients: Sequence[dict[str, Any]]) -> list[str]:
+    rest, stress = (pairs_of(patients, s, "whole") for s in STATES)
+    reserve, _ = reserve_table(patients)
+    flow, ratio = (repeatability_coefficient(np.log(t)) for t in (np.concatenate([rest, stress]), reserve))
+    return [
+        f"With {LOUD:g} times the variance of noise, {len(patients)} others (seeds {patients[0]['seed']} to "
+        f"{patients[-1]['seed']}): CV of rest flow {cv_percent(rest)}, repeatability coefficient of flow "
+        f"{100 * flow.value:.1f} % ({100 * flow.low:.1f} to {100 * flow.high:.1f}, n = {flow.n}), of reserve "
+        f"{100 * ratio.value:.1f} % ({100 * ratio.low:.1f} to {100 * ratio.high:.1f}, n = {ratio.n}).",
+        "",
+    ]
 
 
 def _ratios(scans: Sequence[dict[str, Any]]) -> str:

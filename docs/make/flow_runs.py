@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 SITE, TRACER = "harbour", "rubidium"
 MOVEMENT = 1.45
 """Times the usual movement: what makes the same-session CV of rest flow about 16 % without correction."""
+LOUD = 2.5
+"""Times the usual variance of noise, at which repeatability is told beside."""
 STATES: tuple[State, ...] = ("rest", "stress")
 BOUNDS = {"rest": (0.5, 1.3), "stress": (1.0, 3.5)}
 """Mean flows, mL/min/g, over which the patients are spread."""
@@ -103,16 +105,20 @@ def measure(image: Volume, wall: Surfaces, *, motion: bool) -> tuple[FlowResult,
     return flow_study.fit_flow(data), data
 
 
-def one_patient(seed: int, index: int, n: int, *, compare: bool = True) -> dict[str, Any]:
-    """Rest and stress twice each; ``compare`` adds the other models, and flow without correction of movement."""
+def one_patient(seed: int, index: int, n: int, *, compare: bool = True, noise: float = 1.0) -> dict[str, Any]:
+    """Rest and stress twice each; ``compare`` adds the other models, and flow without correction of movement.
+
+    ``noise`` is the variance of the camera's noise in times of the usual one.
+    """
     patient, rows = patient_of(seed), []
+    camera = PetCamera(noise_kBq_s_mL=noise * PetCamera().noise_kBq_s_mL)
     for state in STATES:
         low, high = BOUNDS[state]
         scene = scene_of(patient, state, low + (high - low) * (index + 0.5) / n)
         for again in range(2):
             rng = np.random.default_rng([seed, again, state == "stress"])
             habit = MotionHabit().times(MOVEMENT)
-            image = scene.scan(rng=rng, camera=PetCamera(), motion=habit.draw(scene.frames, rng=rng))
+            image = scene.scan(rng=rng, camera=camera, motion=habit.draw(scene.frames, rng=rng))
             try:
                 wall = flow_study.find_wall(image, TRACER)
                 found, data = measure(image, wall, motion=True)
