@@ -474,4 +474,6 @@ def _shortfalls() -> list[str]:
         "* At 0.3 mL/min/g, and in some scans at rest, the wall is hardly brighter than blood and is drawn in it. The "
         "bolus tells (`wall_drawn_in_blood`): flow is then read farther out, is still too high, and is called not to "
         "be trusted.",
+        "* A heart that moves by centimetres with breathing is blurred over more than its wall; its flow comes out "
+        "too low (seed 1209: by 15 to 28 % at rest and by half under stress), which `heart_breathes_far` warns of.",
     ]

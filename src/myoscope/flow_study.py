@@ -33,6 +33,7 @@ from myoscope.correct.frame_motion import FrameShifts
 from myoscope.dynamic_spect import dynamic_image as dynamic_image
 from myoscope.flow_choices import FlowSettings as FlowSettings
 from myoscope.flow_choices import settings_of as settings_of
+from myoscope.flow_probe import FAR_BREATH_MM, LEAST_MUSCLE, Probe, breathes_far, drawn_in_blood
 from myoscope.flow_protocols import PER_SAMPLE, model_for
 from myoscope.flow_protocols import PROTOCOLS as PROTOCOLS
 from myoscope.flow_protocols import flow_tracer as flow_tracer
@@ -44,10 +45,7 @@ from myoscope.quantify import flow as models
 from myoscope.quantify.flow import Blood, FlowEstimate, FlowModel, OneTissue, WallCurves, frame_weights
 from myoscope.quantify.flow.blood_pool import blood_pool
 from myoscope.quantify.flow.blur import (
-    EDGE_DEPTHS_MM,
     Blur,
-    blur_from_blood,
-    edge_regions,
     outside_share,
     past_end_share,
     too_far_inside_mm,
@@ -56,15 +54,13 @@ from myoscope.quantify.flow.bounded import within_bounds
 from myoscope.quantify.flow.identifiability import curve_fits
 from myoscope.quantify.flow.input_function import InputRegion, factor_curves, left_region, right_region
 from myoscope.quantify.flow.interval_constants import UNSEEN_LOG_SD
-from myoscope.quantify.flow.wall_place import WallPlace, read_frames, wall_curves
+from myoscope.quantify.flow.wall_place import WallPlace, wall_curves
 
 DEPTHS_MM = (-7.0, -5.0, -3.0, -1.0)
 """Where curves are read: from the inner side to just inside the middle of the wall, so that little lies outside it."""
 _BRIGHTEST_PERCENTILE, _BOLUS_S = 99.9, (25.0, 15.0)  # of voxels that tell when the bolus is seen; before and after
 _BRIGHT_BLOOD = 0.6  # of the brightest blood, inside the ventricles
 _MAP_SD_MM = 5.0  # neighbouring cells lend each other their counts
-_LEAST_MUSCLE = 0.2  # share of muscle that a sample of the wall has at least
-_BESIDE_RIGHT = 0.3  # share of right blood beyond the wall from which a cell is beside the right ventricle
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -167,14 +163,16 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
             raise InvalidValue("no part of the wall was seen in every frame")
         mean = curves[seen].mean(axis=0)
         weight = frame_weights(frames, mean, nuclide=protocol.nuclide, weighting=settings.weighting)
-        probe = _Probe(volume, place, moved, frames, left, right, weight, tracer)
+        probe = Probe(volume, place, moved, frames, left, right, weight, tracer)
         blur = probe.blur()
         # An image so blurred that its shares are measured says little about where blood ends.
         inside_mm = 0.0 if protocol.measured_shares else too_far_inside_mm(place, blur)
         if again or not inside_mm:
             break
         place = place.moved_out(inside_mm)
-        flags.append(_drawn_in_blood(inside_mm))
+        flags.append(drawn_in_blood(inside_mm))
+    if blur.breathing_sd_mm > FAR_BREATH_MM and not protocol.measured_shares:
+        flags.append(breathes_far(blur.breathing_sd_mm))
     beside = probe.beside_right()
     resolution_mm = settings.resolution_fwhm_mm or protocol.resolution_fwhm_mm
     outside, past_end = np.zeros(place.n_cells), np.zeros(place.n_cells)
@@ -201,7 +199,7 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
     lent = _lent(curves, place, _MAP_SD_MM)
     if protocol.measured_shares:
         blood = probe.blood_share(lent, beside.ravel())
-        muscle = np.clip((1 - past_end) * (1 - blood - np.minimum(outside, 0.9)), _LEAST_MUSCLE, 1.0)
+        muscle = np.clip((1 - past_end) * (1 - blood - np.minimum(outside, 0.9)), LEAST_MUSCLE, 1.0)
         raw = replace(raw, blood_share=blood, recovery=muscle)
     cells = replace(raw, tissue=lent)
     return FlowData(tracer, frames, place, static, shifts, blur, cells, raw, volume.unit, settings, tuple(flags))
@@ -224,73 +222,6 @@ def _blood(
         weight = frame_weights(frames, left, nuclide=protocol.nuclide, weighting=settings.weighting)
         left = blood_pool(volume, surfaces, shifts_mm, first=left, right=right, weight=weight).means
     return Blood.from_means(frames, left), None if right is None else Blood.from_means(frames, right)
-
-
-def _drawn_in_blood(inside_mm: float) -> Flag:
-    message = (
-        f"The wall of the late image lies {inside_mm:.1f} mm inside of where the bolus ends: muscle was hardly "
-        "brighter than blood. Flow was read that much farther out and may still be far too high; do not trust it."
-    )
-    return Flag("wall_drawn_in_blood", message, "error", {"inside_mm": round(inside_mm, 1)})
-
-
-class _Probe:
-    """Fits of a plain one-tissue model at a few places about the wall, which tell what lies there."""
-
-    def __init__(
-        self,
-        volume: Volume,
-        place: WallPlace,
-        shifts_mm: FloatArray,
-        frames: Frames,
-        left: Blood,
-        right: Blood | None,
-        weight: FloatArray,
-        tracer: str,
-    ) -> None:
-        self.volume, self.place, self.shifts_mm = volume, place, shifts_mm
-        self.blood = (frames, left, right, weight)
-        plain: Mapping[str, FlowModel] = {
-            "water": models.iida(),
-            "sestamibi": models.tc99m_one_tissue("sestamibi", washout="none"),
-            "tetrofosmin": models.tc99m_one_tissue("tetrofosmin", washout="none"),
-        }
-        self.model = plain.get(tracer) or models.katoh()
-
-    def fit(self, curves: FloatArray) -> FlowEstimate:
-        frames, left, right, weight = self.blood
-        return self.model.estimate(WallCurves(frames, np.nan_to_num(curves), left, right, weight=weight))
-
-    def blood_share(self, curves: FloatArray, beside_right: NDArray[np.bool_]) -> FloatArray:
-        """Share of blood, left and right, in samples with these curves, (cell,): 0 where it cannot be told."""
-        frames, left, right, weight = self.blood
-        known = WallCurves(frames, np.nan_to_num(curves), left, right, weight=weight, beside_right=beside_right)
-        found = self.model.estimate(known)
-        share = found.of("v_lv") + (found.of("v_rv") if found.has("v_rv") else 0.0)
-        return np.clip(np.nan_to_num(share), 0.0, 1 - _LEAST_MUSCLE)
-
-    def beside_right(self) -> NDArray[np.bool_]:
-        """Cells beyond whose outer side lies right blood, (ring, angle)."""
-        rings, angles = self.place.thickness_mm.shape
-        if self.blood[2] is None:
-            return np.zeros((rings, angles), bool)
-        beyond = self.place.mid_mm + (0.5 * self.place.thickness_mm + 6.0)[..., None] * self.place.outward
-        curves = read_frames(self.volume, beyond, self.shifts_mm)
-        block = np.nan_to_num(curves).reshape(len(curves), rings // 4, 4, angles // 6, 6).mean(axis=(2, 4))
-        share: FloatArray = np.nan_to_num(self.fit(block.reshape(len(curves), -1).T).of("v_rv"))
-        yes: NDArray[np.bool_] = np.asarray(share.reshape(rings // 4, angles // 6) > _BESIDE_RIGHT)
-        return np.repeat(np.repeat(yes, 4, axis=0), 6, axis=1)
-
-    def blur(self) -> Blur:
-        regions, amount = edge_regions(self.place)
-        curves = np.concatenate(
-            [
-                regions @ np.nan_to_num(wall_curves(self.volume, self.place, self.shifts_mm, [depth]))
-                for depth in EDGE_DEPTHS_MM
-            ]
-        )
-        share = self.fit(curves).of("v_lv").reshape(len(EDGE_DEPTHS_MM), len(regions))
-        return blur_from_blood(np.nan_to_num(share), amount)
 
 
 def _lent(curves: FloatArray, place: WallPlace, sd_mm: float) -> FloatArray:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
 from myoscope import flow_pair, flow_study, measure, quantify
 from myoscope.analyze import Settings, analyze_study
@@ -92,6 +93,16 @@ def test_ten_millimetres_over_three_blood_frames_are_put_right(
     )
     assert np.abs(before / still - 1).max() > 0.08
     assert np.abs(after / still - 1).max() < 0.02
+
+
+def test_a_heart_that_breathes_far_is_doubted(image: Volume, wall: Surfaces, data: flow_study.FlowData) -> None:
+    breathing_mm = 10.0
+    blurred = gaussian_filter1d(np.asarray(image.array), breathing_mm / image.grid.spacing_mm[2], axis=3)
+    found = flow_study.gather(image.like(blurred.astype(np.float32), "breathing"), wall, "rubidium")
+    (flag,) = [flag for flag in found.flags if flag.code == "heart_breathes_far"]
+    assert flag.severity == "warning"
+    assert flag.evidence["breathing_sd_mm"] == pytest.approx(breathing_mm, abs=2.5)
+    assert "heart_breathes_far" not in [flag.code for flag in data.flags]
 
 
 def test_a_wall_drawn_in_blood_is_told_by_the_bolus(
