@@ -34,7 +34,7 @@ from myoscope.systems import spectf
 PAGE = Path(__file__).parents[1] / "validation" / "systems.md"
 
 
-_OF_EARLIER = "*Made on an earlier state of the registry, by models that have been taught anew since.*"
+_OF_EARLIER = "*The registry has changed since.*"
 
 
 def real_data(bench: Bench) -> list[str]:
@@ -122,7 +122,8 @@ def _run(asked: argparse.Namespace) -> int:
             if not kept.exists():
                 say(f"part {name}")
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                lines = make(bench)
+                heading, *rest = make(bench)
+                lines = [heading, *_rests_on(bench, tiers), *rest]
                 with io.atomic_write(kept, "w") as file:
                     file.write("\n".join(lines).rstrip("\n") + "\n")
         except MyoscopeError as error:
@@ -155,6 +156,17 @@ def _fragment(bench: Bench, name: str) -> Path:
     return bench.work / "parts" / f"{file_name(name)}-{key([*rests_on, *bench.changes, str(bench.cases)])}.md"
 
 
+def _rests_on(bench: Bench, tiers: Sequence[str]) -> list[str]:
+    """Which state of the registry a part was made of, to stand below its heading."""
+    if not tiers:
+        return []
+    made = [
+        f"{tier} (`{io.read_cohort(bench.cohort(tier)).cohort.made_by[0]}`, SHA-256 {bench.hashes[tier][:12]})"
+        for tier in tiers
+    ]
+    return ["", f"Registry: {'; '.join(made)}."]
+
+
 def _earlier(bench: Bench, name: str) -> Path | None:
     """The last part of this name that was made on an earlier state of the registry, None in a trial."""
     if bench.changes:
@@ -180,11 +192,6 @@ def _page(bench: Bench, there: Mapping[str, Path]) -> str:
     ]
     if bench.hashes:
         lines += [
-            *(
-                f"* {tier}: `{io.read_cohort(bench.cohort(tier)).cohort.made_by[0]}` (SHA-256 {sha256[:12]})"
-                for tier, sha256 in bench.hashes.items()
-            ),
-            "",
             "The external site took no part in teaching or in setting anything, but for one thing: that a map's level "
             "is looked for among all levels (`quantify.scaling`) was decided with TPD of all five sites in view.",
             "",

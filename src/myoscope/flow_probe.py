@@ -6,7 +6,7 @@ must be doubted because of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,3 +99,15 @@ def breathes_far(breathing_sd_mm: float) -> Flag:
         "over more than its thickness: flow may come out by a quarter too low or more."
     )
     return Flag("heart_breathes_far", message, "warning", {"breathing_sd_mm": round(breathing_sd_mm, 1)})
+
+
+def partly_in_blood(in_blood: NDArray[np.bool_], names: Sequence[str]) -> tuple[Flag, ...]:
+    """A doubt about segments, (segment,), whose wall is drawn in blood, by their names."""
+    drawn = [name for name, yes in zip(names, in_blood, strict=False) if yes]
+    if not drawn:
+        return ()
+    message = (
+        f"Part of the wall is drawn in blood and is given no flow: {', '.join(drawn)}. Territories are means of what "
+        "is left; the map is too high there. Look at the contours."
+    )
+    return (Flag("wall_partly_in_blood", message, "warning", {"segments": len(drawn)}),)

@@ -33,7 +33,7 @@ from myoscope.correct.frame_motion import FrameShifts
 from myoscope.dynamic_spect import dynamic_image as dynamic_image
 from myoscope.flow_choices import FlowSettings as FlowSettings
 from myoscope.flow_choices import settings_of as settings_of
-from myoscope.flow_probe import FAR_BREATH_MM, LEAST_MUSCLE, Probe, breathes_far, drawn_in_blood
+from myoscope.flow_probe import FAR_BREATH_MM, LEAST_MUSCLE, Probe, breathes_far, drawn_in_blood, partly_in_blood
 from myoscope.flow_protocols import PER_SAMPLE, model_for
 from myoscope.flow_protocols import PROTOCOLS as PROTOCOLS
 from myoscope.flow_protocols import flow_tracer as flow_tracer
@@ -51,6 +51,7 @@ from myoscope.quantify.flow.blur import (
     too_far_inside_mm,
 )
 from myoscope.quantify.flow.bounded import within_bounds
+from myoscope.quantify.flow.compartment_model import CompartmentModel
 from myoscope.quantify.flow.identifiability import curve_fits
 from myoscope.quantify.flow.input_function import InputRegion, factor_curves, left_region, right_region
 from myoscope.quantify.flow.interval_constants import UNSEEN_LOG_SD
@@ -284,7 +285,8 @@ def fit_flow(data: FlowData) -> FlowResult:
     said += [f"{name} held within {low:g} and {high:g}" for name, (low, high) in settings.bounds.items()]
     found = model.estimate(data.cells)
     whole = model.estimate(region_curves)
-    values = _region_values(data, whole, names)
+    in_blood = _in_blood(model, whole)
+    values = _region_values(data, whole, names, in_blood)
 
     flow = data.static.like(found.flow.reshape(data.static.value.shape), f"flow by {found.model}", unit="mL/min/g")
     error = flow.like(found.flow_se.reshape(flow.value.shape), "standard error of the fit")
@@ -322,7 +324,7 @@ def fit_flow(data: FlowData) -> FlowResult:
         shift_kind=data.shifts.kind,
         shift_fit=data.shifts.fit,
         failed=dict(Counter(r for r in found.reason.tolist() if r)),
-        flags=(*data.flags, *_doubts(values[20]), *_uncalibrated(model)),
+        flags=(*data.flags, *partly_in_blood(in_blood, names), *_doubts(values[20]), *_uncalibrated(model)),
         settings=tuple(said),
         fits=fits,
     )
@@ -381,7 +383,21 @@ def regions_of(data: FlowData) -> tuple[FloatArray, list[str]]:
     return rows, [*(s.name for s in segment_table(17)), *VESSELS, "left ventricle"]
 
 
-def _region_values(data: FlowData, found: FlowEstimate, names: list[str]) -> tuple[RegionValue, ...]:
+_MOST_BLOOD = 0.7
+"""Share of blood in the samples of a segment from which on its wall is drawn in blood: none of 1,632 segments of
+virtual patients with walls in place had so much (96 scans with rubidium, seeds 800 to 823)."""
+
+
+def _in_blood(model: FlowModel, found: FlowEstimate) -> NDArray[np.bool_]:
+    """Which of the 17 segments are drawn in blood, of a model that takes for muscle what is not blood."""
+    if not (isinstance(model, CompartmentModel) and model.sharing == "geometric" and found.has("v_lv")):
+        return np.zeros(17, bool)
+    return np.asarray(np.nan_to_num(found.of("v_lv")[:17]) > _MOST_BLOOD)
+
+
+def _region_values(
+    data: FlowData, found: FlowEstimate, names: list[str], in_blood: NDArray[np.bool_]
+) -> tuple[RegionValue, ...]:
     """Flow of each region: of a segment as fitted, of larger ones as the mean of their segments by area.
 
     A territory with a defect is not what its mean curve says, because uptake bends with flow. Its interval is the one
@@ -396,14 +412,18 @@ def _region_values(data: FlowData, found: FlowEstimate, names: list[str]) -> tup
     ]
     low, high = _interval(found, np.array(unseen))
     values = []
+    told = (size > 0) & ~found.failed[:17] & ~in_blood
     for k, name in enumerate(names):
         flow = float(found.flow[k])
+        members = np.ones(17, bool) if k == 20 else vessel_of == k - 17
         if found.failed[k]:
             values.append(RegionValue(name, None, reason=str(found.reason[k])))
             continue
+        if (k < 17 and in_blood[k]) or (k >= 17 and in_blood[members].any() and not told[members].any()):
+            values.append(RegionValue(name, None, reason="the wall is drawn in blood here"))
+            continue
         if k >= 17:
-            members = np.ones(17, bool) if k == 20 else vessel_of == k - 17
-            use = members & (size > 0) & ~found.failed[:17]
+            use = members & told
             mean = float(np.average(found.flow[:17][use], weights=size[use])) if use.any() else flow
         else:
             mean = flow

@@ -95,6 +95,25 @@ def test_ten_millimetres_over_three_blood_frames_are_put_right(
     assert np.abs(after / still - 1).max() < 0.02
 
 
+def test_segments_drawn_in_blood_have_no_flow(image: Volume, wall: Surfaces, data: flow_study.FlowData) -> None:
+    across = wall.epi_mm - wall.endo_mm
+    inward = -12.0 * across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
+    # The inferior wall between apex and base: columns about 270 degrees.
+    turn = (np.arange(wall.n_angles) * 360 / wall.n_angles - 270 + 180) % 360 - 180
+    rise = np.minimum(np.arange(wall.n_rings + 1) / 10, 1.0)
+    inward = inward * (rise[:, None] * np.exp(-0.5 * (turn / 40) ** 2))[..., None]
+    drawn = replace(wall, endo_mm=wall.endo_mm + inward, epi_mm=wall.epi_mm + inward)
+    found = flow_study.fit_flow(flow_study.gather(image, drawn, "rubidium"))
+    (flag,) = [flag for flag in found.flags if flag.code == "wall_partly_in_blood"]
+    left_out = [k + 1 for k, one in enumerate(found.segments) if one.value is None]
+    assert {4, 10} <= set(left_out) <= {3, 4, 5, 9, 10, 11, 15}
+    reasons = [one.reason for one in found.segments if one.value is None]
+    assert flag.evidence["segments"] == reasons.count("the wall is drawn in blood here") > 0
+    well = flow_study.fit_flow(data)
+    assert "wall_partly_in_blood" not in [flag.code for flag in well.flags]
+    assert found.whole.value == pytest.approx(well.whole.value, rel=0.2)
+
+
 def test_a_heart_that_breathes_far_is_doubted(image: Volume, wall: Surfaces, data: flow_study.FlowData) -> None:
     breathing_mm = 10.0
     blurred = gaussian_filter1d(np.asarray(image.array), breathing_mm / image.grid.spacing_mm[2], axis=3)
