@@ -460,6 +460,8 @@ def _shortfalls() -> list[str]:
         "* Ammonia, water and flurpiridaz are run through the same chain, but repeatability and coverage were "
         "measured with "
         "rubidium alone; the width of intervals is taken over from there.",
+        "* Rubidium's blood is read in cavity and atrium together (`blood_pool`), that of the other tracers about the "
+        "valve plane, with twice its noise: what muscle holds of them spills into the pool late.",
         "* Ammonia's muscle in the virtual patients follows the model by which it is measured. Its usual model takes "
         "whole blood as input, of which muscle does not take up the metabolites; `--flow-model ucla-plasma` leaves "
         "them out. The usual model is still `ucla`, since the registry that teaches `yeung2022` was measured with it.",

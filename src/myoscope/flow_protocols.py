@@ -48,7 +48,7 @@ class TracerProtocol:
     resolution_fwhm_mm: float = 7.0
     wall_fit_fwhm_mm: float = 8.0
     outer_edge_mm: float = OUTER_EDGE_MM
-    input_region: InputChoice = "pool"
+    input_region: InputChoice = "basal"
     measured_shares: bool = False
     find_shifts: Callable[..., FrameShifts] = find_frame_shifts
 
@@ -104,6 +104,8 @@ PROTOCOLS: Mapping[str, TracerProtocol] = {
         },
         None,
         _RESERVE_LIMIT,
+        # Tracers that muscle holds spill into the pool late (by a fifth to a half in ammonia and flurpiridaz).
+        input_region="pool",
         find_shifts=partial(find_frame_shifts, settle=True),
     ),
     "ammonia": TracerProtocol(

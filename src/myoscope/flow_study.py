@@ -147,12 +147,13 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
     """
     settings = settings or FlowSettings()
     protocol = protocol_of(tracer)
-    frames, late, flags = Frames.of(volume), late_frames(volume, tracer), []
+    frames, late = Frames.of(volume), late_frames(volume, tracer)
     static = heart.sample_wall(late_image(volume, tracer), surfaces, method="surface")
     shifts = protocol.find_shifts(volume, surfaces, late=late) if settings.motion else FrameShifts.none(len(frames))
     moved, place = shifts.displacement_mm, WallPlace.of(surfaces)
 
-    left, right = _blood(volume, surfaces, moved, tracer, settings)
+    left, right, doubts = _blood(volume, surfaces, moved, tracer, settings)
+    flags = [*doubts]
     if right is None:
         message = "No bolus was seen in the right ventricle: its blood was not told apart from muscle in the septum."
         flags.append(Flag("right_blood_not_seen", message, "warning"))
@@ -206,23 +207,34 @@ def gather(volume: Volume, surfaces: Surfaces, tracer: str, *, settings: FlowSet
     return FlowData(tracer, frames, place, static, shifts, blur, cells, raw, volume.unit, settings, tuple(flags))
 
 
+_NO_POOL = (
+    "No place in cavity and atrium was filled with blood alone: it was read about the valve plane, as with "
+    "input=basal. Is the wall in its place?"
+)
+
+
 def _blood(
     volume: Volume, surfaces: Surfaces, shifts_mm: FloatArray, tracer: str, settings: FlowSettings
-) -> tuple[Blood, Blood | None]:
-    """Blood of the left ventricle, read where the settings say, and of the right one where it was seen."""
+) -> tuple[Blood, Blood | None, tuple[Flag, ...]]:
+    """Blood of the left ventricle, read where the settings say, of the right one where it was seen, and doubts."""
     frames, protocol = Frames.of(volume), protocol_of(tracer)
     chosen = settings.input_region or protocol.input_region
     region: InputRegion = "basal" if chosen == "pool" or chosen == "factors" else chosen
     left = left_region(volume, surfaces, shifts_mm, where=region).means
     found = right_region(volume, surfaces, shifts_mm, left)
+    doubts: tuple[Flag, ...] = ()
     right = None if found is None else found.means
     if chosen == "factors":
         factors = factor_curves(volume, surfaces, shifts_mm)
         left, right = factors.left, None if right is None else factors.right
     if chosen == "pool":
         weight = frame_weights(frames, left, nuclide=protocol.nuclide, weighting=settings.weighting)
-        left = blood_pool(volume, surfaces, shifts_mm, first=left, right=right, weight=weight).means
-    return Blood.from_means(frames, left), None if right is None else Blood.from_means(frames, right)
+        pool = blood_pool(volume, surfaces, shifts_mm, first=left, right=right, weight=weight)
+        if pool is None:
+            doubts = (Flag("blood_pool_not_found", _NO_POOL, "warning"),)
+        else:
+            left = pool.means
+    return Blood.from_means(frames, left), None if right is None else Blood.from_means(frames, right), doubts
 
 
 def _lent(curves: FloatArray, place: WallPlace, sd_mm: float) -> FloatArray:
@@ -275,7 +287,8 @@ def fit_flow(data: FlowData) -> FlowResult:
     regions, names = regions_of(data)
     region_curves = data.raw.averaged(regions)
     said = _choices(data)
-    if settings.global_volume and isinstance(model, OneTissue) and model.distribution_volume_mL_mL is None:
+    together = settings.global_volume and "k2" not in settings.bounds
+    if together and isinstance(model, OneTissue) and model.distribution_volume_mL_mL is None:
         try:
             model = models.with_global_distribution_volume(model, region_curves.some(np.arange(17)))
             said.append(f"one distribution volume for the whole wall, {model.distribution_volume_mL_mL:.2f} mL/mL")

@@ -46,6 +46,7 @@ def read(image: Volume, wall: Surfaces) -> tuple[np.ndarray, np.ndarray, np.ndar
     assert right is not None
     weight = frame_weights(frames, first, nuclide="Rb-82")
     pool = blood_pool(image, wall, still, first=first, right=right.means, weight=weight)
+    assert pool is not None
     return first, pool.means, pool.points_mm
 
 

@@ -47,12 +47,12 @@ def blood_pool(
     first: FloatArray,
     right: FloatArray | None,
     weight: FloatArray,
-) -> BloodRegion:
-    """Left blood in every frame, from all points that hold it.
+) -> BloodRegion | None:
+    """Left blood in every frame, from all points that hold it; None where no core is found.
 
-    ``first`` (frame,) is a first estimate, from a clean region, and the answer where no core is found; ``right``
-    (frame,) the blood of the right ventricle where it was seen; ``weight`` (frame,) the inverse variance of frames up
-    to a factor. The points of the answer are those of the core.
+    ``first`` (frame,) is a first estimate, from a clean region; ``right`` (frame,) the blood of the right ventricle
+    where it was seen; ``weight`` (frame,) the inverse variance of frames up to a factor. The points of the answer are
+    those of the core.
     """
     place = WallPlace.of(surfaces)
     behind, depth, radius = _behind_the_valve(surfaces)
@@ -69,7 +69,7 @@ def blood_pool(
     wall = read_frames(volume, place.mid_mm, shifts_mm).reshape(len(seen), -1)
     wall = wall[:, np.isfinite(wall).all(axis=0)]
     if not (wall.size and core.any()):
-        return BloodRegion(_NAME, points, first)
+        return None
     others = np.stack([wall.mean(axis=1)] if right is None else [wall.mean(axis=1), right], axis=1)
 
     blood = first
@@ -77,14 +77,14 @@ def blood_pool(
         share, spill = _shares(seen, blood, others, in_cavity, weight)
         held = (share > _LEAST_SHARE) & (share < _MOST_SHARE)
         if not held.any():
-            return BloodRegion(_NAME, points, first)
+            return None
         clean = seen[:, held] - others @ spill[:, held]
         blood = clean @ share[held] / float((share[held] ** 2).sum())
     near = KDTree(points).query_ball_point(points[core], _NEAR_MM)
     about = np.array([float(share[n].mean()) for n in near])
     full = np.flatnonzero(core)[about > _CORE_LEAST_SHARE]
     if not full.size:
-        return BloodRegion(_NAME, points, first)
+        return None
     mean = seen[:, full].mean(axis=1)
     height = float((weight * blood * mean).sum() / (weight * blood * blood).sum())
     return BloodRegion(_NAME, points[full], blood * height / CORE_SHARE)

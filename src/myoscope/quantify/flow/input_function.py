@@ -1,7 +1,7 @@
 """The blood that feeds the wall, read off the image: where, and how clean.
 
 * ``pool`` (`blood_pool`): all blood about the valve plane and in the cavity. The quietest, which matters most: the
-  error of the blood is the error of every flow. The default of PET.
+  error of the blood is the error of every flow. The default of rubidium.
 * ``basal``: a cylinder of 10 mm radius about the axis, from 8 mm before the valve plane to 20 mm behind it. Farthest
   from the wall, so that hardly any of its activity spills in (below 2 % in virtual patients).
 * ``atrium``: the same from 8 to 24 mm behind the valve plane.
