@@ -128,7 +128,11 @@ def model_section(patients: Sequence[dict[str, Any]]) -> list[str]:
             f"| {name} | {table[:, k].mean():.2f} | {against:+.0f} % | {apart[:, k].mean():+.0f} % | {icc} | "
             f"{'yes' if ok else 'no'} |"
         )
-    lines += ["", "Pairwise ICC (below the diagonal) and mean difference, row less column, in % (above):", ""]
+    lines += [
+        "",
+        "Pairwise ICC (below the diagonal) and mean of the scans' differences, row less column, % (above):",
+        "",
+    ]
     lines += [f"| | {' | '.join(names)} |", f"|---{'|---' * len(names)}|"]
     for i, name in enumerate(names):
         cells = []

@@ -99,7 +99,9 @@ def read_capacity_classes(path: Path) -> CapacityClasses:
     """
     try:
         read = json.loads(Path(path).read_text(encoding="utf-8"))
-        names, source = tuple(str(name) for name in read["names"]), str(read["source"])
+        names, source = tuple(read["names"]), read["source"]
+        if isinstance(read["names"], str) or not all(isinstance(words, str) for words in (*names, source)):
+            raise TypeError("names are a list of words, source is words")
         flow, reserve = (tuple(float(x) for x in read[key]) for key in ("stress_flow", "reserve"))
         return CapacityClasses(names, flow, reserve, source)
     except InvalidValue as error:

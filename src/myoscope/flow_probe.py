@@ -50,6 +50,7 @@ class Probe:
         self.model = plain.get(tracer) or models.katoh()
 
     def fit(self, curves: FloatArray) -> FlowEstimate:
+        """The plain model fitted to curves (curve, frame)."""
         frames, left, right, weight = self.blood
         return self.model.estimate(WallCurves(frames, np.nan_to_num(curves), left, right, weight=weight))
 
@@ -74,6 +75,7 @@ class Probe:
         return np.repeat(np.repeat(yes, 4, axis=0), 6, axis=1)
 
     def blur(self) -> Blur:
+        """How blurred the wall's edges are, from where left blood fades."""
         regions, amount = edge_regions(self.place)
         curves = np.concatenate(
             [
@@ -85,7 +87,17 @@ class Probe:
         return blur_from_blood(np.nan_to_num(share), amount)
 
 
+def no_pool() -> Flag:
+    """A doubt about where left blood was read: no core of the pool was found."""
+    message = (
+        "No place in cavity and atrium was filled with blood alone: it was read about the valve plane, as with "
+        "input=basal. Is the wall in its place?"
+    )
+    return Flag("blood_pool_not_found", message, "warning")
+
+
 def drawn_in_blood(inside_mm: float) -> Flag:
+    """A doubt about a wall that lies this far inside of where blood ends, mm."""
     message = (
         f"The wall of the late image lies {inside_mm:.1f} mm inside of where the bolus ends: muscle was hardly "
         "brighter than blood. Flow was read that much farther out and may still be far too high; do not trust it."
@@ -94,6 +106,7 @@ def drawn_in_blood(inside_mm: float) -> Flag:
 
 
 def breathes_far(breathing_sd_mm: float) -> Flag:
+    """A doubt about a heart whose place varies by this standard deviation over a breath, mm."""
     message = (
         f"The heart moves far with breathing (standard deviation {breathing_sd_mm:.0f} mm or more). It blurs the wall "
         "over more than its thickness: flow may come out by a quarter too low or more."

@@ -73,6 +73,17 @@ def test_capacity_classes_come_from_a_file(tmp_path: Path) -> None:
     path.write_text(json.dumps(read | {"reserve": [2.5, 3.0]}))
     with pytest.raises(UnreadableFile, match="falling limits"):
         read_capacity_classes(path)
+    for wrong, says in (
+        ({"stress_flow": [float("nan")]}, "numbers above 0"),
+        ({"reserve": [-1.0]}, "numbers above 0"),
+        ({"names": ["good"], "stress_flow": [], "reserve": []}, "two or more"),
+        ({"names": ["good", "good"]}, "a name of its own"),
+        ({"names": "ab"}, "names, stress_flow"),
+        ({"source": None}, "names, stress_flow"),
+    ):
+        path.write_text(json.dumps(read | wrong))
+        with pytest.raises(UnreadableFile, match=says):
+            read_capacity_classes(path)
     path.write_text("{}")
     with pytest.raises(UnreadableFile, match="names, stress_flow, reserve and source"):
         read_capacity_classes(path)

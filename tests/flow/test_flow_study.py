@@ -6,38 +6,37 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from flow_scene import PATIENT, SITE, rest_scene, still_image, still_wall
 from scipy.ndimage import gaussian_filter1d
 
 from myoscope import flow_pair, flow_study, measure, quantify
 from myoscope.analyze import Settings, analyze_study
 from myoscope.core import InvalidValue, PairResult, Series, SeriesResult, Stated, Study, Surfaces, Volume
+from myoscope.quantify.flow import blood_pool
 from myoscope.simulate.dynamic_pet import DynamicScene, FrameMotion, MotionHabit, dynamic_scene
 from myoscope.simulate.gated_pet import gated_scan
 from myoscope.simulate.patient import draw_patient
 from myoscope.simulate.pet_camera import PetCamera
 
-PATIENT = 102  # nothing is special about it
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def rest() -> DynamicScene:
-    return dynamic_scene(draw_patient(PATIENT, site="harbour"), "rest", "rubidium")
+    return rest_scene()
+
+
+@pytest.fixture
+def image() -> Volume:
+    return still_image()
+
+
+@pytest.fixture
+def wall() -> Surfaces:
+    return still_wall()
 
 
 @pytest.fixture(scope="module")
-def image(rest: DynamicScene) -> Volume:
-    """Noise-free and still."""
-    return rest.scan(rng=np.random.default_rng(0))
-
-
-@pytest.fixture(scope="module")
-def wall(image: Volume) -> Surfaces:
-    return flow_study.find_wall(image, "rubidium")
-
-
-@pytest.fixture(scope="module")
-def data(image: Volume, wall: Surfaces) -> flow_study.FlowData:
-    return flow_study.gather(image, wall, "rubidium")
+def data() -> flow_study.FlowData:
+    return flow_study.gather(still_image(), still_wall(), "rubidium")
 
 
 def truth(rest: DynamicScene, data: flow_study.FlowData) -> float:
@@ -45,7 +44,7 @@ def truth(rest: DynamicScene, data: flow_study.FlowData) -> float:
 
 
 def test_gates_add_up_to_the_late_image_and_eject_what_the_heart_does(rest: DynamicScene, image: Volume) -> None:
-    patient = draw_patient(PATIENT, site="harbour")
+    patient = draw_patient(PATIENT, site=SITE)
     late_s = flow_study.protocol_of("rubidium").late_from_s
     gates = gated_scan(patient, rest, from_s=late_s, camera=PetCamera(), rng=None)
     late = rest.frames.start_s >= late_s - 0.5
@@ -114,6 +113,27 @@ def test_segments_drawn_in_blood_have_no_flow(image: Volume, wall: Surfaces, dat
     assert found.whole.value == pytest.approx(well.whole.value, rel=0.2)
 
 
+def test_a_bound_on_washout_frees_it_from_the_whole_heart(image: Volume, wall: Surfaces) -> None:
+    low, high = 0.05, 0.12
+    settings = flow_study.settings_of(None, choices=[f"bound-k2={low}:{high}"])
+    found = flow_study.measure_flow(image, wall, "rubidium", settings=settings)
+    k2 = found.parameters["k2"].value
+    held = k2[np.isfinite(k2)]
+    assert low - 1e-9 <= held.min() < held.max() <= high + 1e-9
+    assert not any("one distribution volume" in said for said in found.settings)
+
+
+def test_blood_is_read_elsewhere_and_said_where_no_pool_is_found(
+    image: Volume, wall: Surfaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blood_pool, "_CORE_LEAST_SHARE", 2.0)
+    found = flow_study.gather(image, wall, "rubidium")
+    assert "blood_pool_not_found" in [flag.code for flag in found.flags]
+    basal = flow_study.gather(image, wall, "rubidium", settings=flow_study.FlowSettings(input_region="basal"))
+    np.testing.assert_array_equal(found.raw.left.means, basal.raw.left.means)
+    assert "blood_pool_not_found" not in [flag.code for flag in basal.flags]
+
+
 def test_a_heart_that_breathes_far_is_doubted(image: Volume, wall: Surfaces, data: flow_study.FlowData) -> None:
     breathing_mm = 10.0
     blurred = gaussian_filter1d(np.asarray(image.array), breathing_mm / image.grid.spacing_mm[2], axis=3)
@@ -154,7 +174,7 @@ def test_a_tracer_without_a_model_and_a_series_without_late_frames_are_refused(i
 
 
 def test_the_heart_is_found_with_water_which_leaves_muscle_as_fast_as_blood() -> None:
-    patient = draw_patient(PATIENT, site="harbour")
+    patient = draw_patient(PATIENT, site=SITE)
     scene = dynamic_scene(patient, "rest", "water")
     image = scene.scan(rng=np.random.default_rng(0))
     ventricle, _ = flow_study.find_ventricle(image, "water")
@@ -179,7 +199,7 @@ def test_a_model_of_another_tracer_is_refused(data: flow_study.FlowData) -> None
 
 @pytest.fixture(scope="module")
 def analysed() -> tuple[tuple[SeriesResult, ...], tuple[PairResult, ...], dict[str, DynamicScene]]:
-    patient = draw_patient(PATIENT, site="harbour")
+    patient = draw_patient(PATIENT, site=SITE)
     scenes, series = {}, []
     for k, state in enumerate(("stress", "rest")):
         scene = dynamic_scene(patient, "stress" if state == "stress" else "rest", "rubidium")

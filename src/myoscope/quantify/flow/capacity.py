@@ -32,7 +32,11 @@ class CapacityClasses:
     source: str
 
     def __post_init__(self) -> None:
+        if len(self.names) < 2 or len(set(self.names)) < len(self.names) or not all(self.names):
+            raise InvalidValue("classes of flow capacity are two or more, each with a name of its own")
         for limits in (self.stress_flow, self.reserve):
+            if not all(0 < limit < np.inf for limit in limits):
+                raise InvalidValue("limits of flow capacity are numbers above 0")
             if len(limits) != len(self.names) - 1 or any(a <= b for a, b in pairwise(limits)):
                 raise InvalidValue("classes of flow capacity have falling limits, one fewer than there are classes")
 
